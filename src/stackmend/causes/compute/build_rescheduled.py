@@ -43,7 +43,7 @@ def judge(story: Story) -> Iterator[Verdict]:
     """Blame it if several hosts asked for ports for this server, or the services say that its build was rescheduled."""
     if story.kind != "server":
         return
-    failed = story.find(_FAILED, levels=("ERROR", "CRITICAL"))  # other messages logged at the same time name the error too
+    failed = story.find(_FAILED, levels=("ERROR", "CRITICAL"))  # other messages of that time name the error too
     moved = bool(story.find(_MOVED)) or any(e.kind == "migration" for e in story.entries)
     askers: dict[str, list[Entry]] = {}
     for entry in story.entries:

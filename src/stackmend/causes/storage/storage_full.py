@@ -12,7 +12,7 @@ host, in Glance's store or on Cinder's back end.
 
 ## What speaks against it
 
-There is free space again soon afterwards. The disk was still full at the time: a base image may have been removed since.
+There is free space again soon afterwards: a base image may have been removed since. The disk was full all the same.
 
 ## What to do
 

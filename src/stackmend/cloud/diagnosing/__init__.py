@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What databases and logs record about what happened to an object."""
+"""What databases and logs record of an object's past."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the services' records say of an object over time: actions, their events, faults, migrations, its own times."""
+"""The history of an object in the databases: actions and their events, faults, migrations, and its own timestamps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stackmend.model.protocols import Live
 from stackmend.model.redaction import redact
 from stackmend.model.snapshot import cell_database
 
-#: columns of a row that are moments of an object -> what happened then
+#: columns with timestamps of an object -> what happened then
 _MOMENTS = {
     "created_at": "created", "launched_at": "launched", "terminated_at": "terminated", "deleted_at": "deleted",
     "attach_time": "attached", "detach_time": "detached",
@@ -23,7 +23,7 @@ _MOMENTS = {
 
 @dataclass(slots=True)
 class History:
-    """What was found, and what could not be read."""
+    """What the databases record about an object, and what could not be read."""
 
     entries: list[Entry] = field(default_factory=list)
     ids: dict[str, str] = field(default_factory=dict)  #: related id -> kind
@@ -31,7 +31,7 @@ class History:
     unread: dict[str, str] = field(default_factory=dict)
 
     def add(self, table: str, rows: Sequence[Row]) -> None:
-        """More rows of a table."""
+        """Add rows of a table."""
         if rows:
             self.rows[table] = (*self.rows.get(table, ()), *rows)
 
@@ -52,7 +52,7 @@ class _Reader:
         return self._cells
 
     def rows(self, database: str, table: str, **where: Any) -> list[Row]:
-        """Rows that match, noted for the causes; [] where they cannot be read, or the release has no such table."""
+        """The matching rows, also kept for the causes; [] if they cannot be read or the release has no such table."""
         if any(isinstance(value, list) and not value for value in where.values()):
             return []
         try:
@@ -83,7 +83,7 @@ class _Reader:
 
 
 def of(live: Live, kind: str, name: str) -> History:
-    """Everything that the databases say of an object; what cannot be read is noted, never taken for absent."""
+    """Everything that the databases say about an object; what cannot be read is noted, never taken for absent."""
     reader = _Reader(live)
     _KINDS[kind](reader, name)
     return reader.history
@@ -94,7 +94,7 @@ def _server(reader: _Reader, server: str, nested: bool = False) -> None:
         reader.own("instances", row, f"server {row.get('display_name') or server}")
         reader.relate("image", row.get("image_ref"))
         if isinstance(row.get("id"), int):
-            reader.relate("guest", f"instance-{row['id']:08x}")  # Nova's instance_name_template, unless it was changed
+            reader.relate("guest", f"instance-{row['id']:08x}")  # Nova's default instance_name_template
         reader.relate("host", row.get("host"))
     _actions(reader, reader.everywhere("instance_actions", instance_uuid=server))
     for row in reader.everywhere("instance_faults", instance_uuid=server):
@@ -242,7 +242,7 @@ _KINDS: Mapping[str, Callable[[_Reader, str], None]] = {
 
 
 def moment(value: object) -> float | None:
-    """Seconds since 1970 of a time as a database prints it, which is UTC."""
+    """Seconds since 1970 for a time as a database prints it, which is in UTC."""
     if not isinstance(value, str) or not value:
         return None
     try:
@@ -253,7 +253,7 @@ def moment(value: object) -> float | None:
 
 
 def titles(rows: Mapping[str, tuple[Row, ...]], kind: str) -> Iterator[str]:
-    """Names of an object by its rows."""
+    """The names of an object in its rows."""
     homes = {"server": "instances", "volume": "volumes", "image": "images"}
     if kind in homes:
         table, column = homes[kind], "name" if kind == "image" else "display_name"

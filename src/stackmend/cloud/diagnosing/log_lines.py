@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lines of logs say: requests to APIs, objects by their kind, the steps of an operation that goes well."""
+"""What log lines say: requests to APIs, objects and their kinds, and the steps of an operation that goes well."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-#: kind -> how a message names an object of it; the first group is its id
+#: kind -> how a message names an object of that kind; the first group is its id
 _NAMED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern.replace("<id>", f"({_ID})"), re.IGNORECASE))
     for kind, pattern in (
@@ -38,11 +38,11 @@ class Asked:
     method: str
     path: str
     status: int
-    node: str = ""  #: of a balancer's back end
+    node: str = ""  #: the name of the load balancer's back end
 
 
 def asked(text: str) -> Asked | None:
-    """The request that a line of an access log, or of a service's own, tells of."""
+    """The request that a line of an access log or of a service's own log records."""
     found = _HTTP.search(text)
     if found is None:
         return None
@@ -59,7 +59,7 @@ def asked(text: str) -> Asked | None:
 
 
 def named(text: str) -> Iterator[tuple[str, str]]:
-    """(kind, id) of each object that a message names with its kind."""
+    """(kind, id) of each object that a message names together with its kind."""
     for kind, pattern in _NAMED:
         for found in pattern.finditer(text):
             yield kind, found[1].lower()
@@ -67,7 +67,7 @@ def named(text: str) -> Iterator[tuple[str, str]]:
         yield "request", found[0]
 
 
-#: (what it is for people, how it shows), in the order of a healthy build
+#: (description for people, pattern of the message), in the order of a healthy build
 BUILD: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (step, re.compile(pattern))
     for step, pattern in (

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs of services, read in a stream: files, folders, archives and pipes, filtered by identifiers before parsing."""
+"""Logs of services, read as streams: files, folders, archives and pipes, filtered by identifiers before parsing."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``journalctl -o export`` as the lines of ``journalctl -o json``, while it is read."""
+"""Converts ``journalctl -o export`` to the lines of ``journalctl -o json`` while it is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import json
 import struct
 
-#: bytes of one field that are kept: a core dump in the journal is no message
+#: the most bytes of one field that are kept: a core dump in the journal is not a message
 _LONGEST = 1024 * 1024
 _WANTED = frozenset(
     {
@@ -28,7 +28,7 @@ _WANTED = frozenset(
 
 
 class Exported(io.RawIOBase):
-    """A stream of entries as a stream of JSON objects, one a line."""
+    """A stream of journal entries, read as a stream of JSON objects, one on each line."""
 
     def __init__(self, inner: io.RawIOBase) -> None:
         self._inner = io.BufferedReader(inner, 1024 * 1024)
@@ -57,7 +57,7 @@ class Exported(io.RawIOBase):
         super().close()
 
     def _entry(self) -> bytes | None:
-        """The next entry; None at the end, and where the rest is cut off."""
+        """The next entry; None at the end, or if the rest is cut off."""
         fields: dict[str, str] = {}
         while line := self._inner.readline(_LONGEST):
             if line == b"\n":
@@ -75,7 +75,7 @@ class Exported(io.RawIOBase):
         return json.dumps(fields, ensure_ascii=False).encode() + b"\n" if fields else None
 
     def _binary(self) -> bytes | None:
-        """A value with its length before it, as journald writes those with line breaks."""
+        """A value preceded by its length: journald writes values with line breaks like this."""
         head = self._inner.read(8)
         if len(head) < 8:
             return None

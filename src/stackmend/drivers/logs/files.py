@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files are logs, whose, and how they are opened: folders, rotated and compressed files, archives, a pipe."""
+"""Which files are logs, whose they are and how to open them: folders, rotated or compressed files, archives, a pipe."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from stackmend.drivers.scratch import Scratch
 from stackmend.model.diagnosing.logs import Context
 from stackmend.model.errors import UsageError
 
-#: bytes of a file by which it is judged whether it is a log
+#: the bytes at the beginning of a file that decide whether it is a log
 _SAMPLE = 64 * 1024
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
-#: members of an archive that may be logs
+#: parts of the names of archive members that may be logs
 _LIKELY = ("log", "journal", "messages", "syslog", "console")
-#: bytes of an archive that are unpacked at most
+#: the most bytes of an archive that are unpacked
 _UNPACKED = 64 * 1024**3
 
 
@@ -44,7 +44,7 @@ class LogFile:
     reading: Reading = field(default_factory=lambda: Reading(Context()), compare=False)
 
     def open(self) -> io.RawIOBase:
-        """Its bytes, decompressed; OSError if it cannot be read."""
+        """Open the file as a stream of decompressed bytes; OSError if it cannot be read."""
         stream: io.RawIOBase
         if self.packed:
             stream = _Stream(pa.CompressedInputStream(pa.OSFile(os.fspath(self.path)), self.packed))
@@ -54,12 +54,12 @@ class LogFile:
 
     @property
     def seekable(self) -> bool:
-        """Whether reading may begin anywhere."""
+        """Whether reading may start at any offset."""
         return not (self.packed or self.export)
 
 
 class _Stream(io.RawIOBase):
-    """pyarrow's stream as one of Python's."""
+    """A pyarrow stream as a Python stream."""
 
     def __init__(self, inner: pa.NativeFile) -> None:
         self._inner = inner
@@ -77,7 +77,7 @@ class _Stream(io.RawIOBase):
 
 
 class Logs:
-    """The logs of some paths; what had to be unpacked is kept until it is closed."""
+    """The logs under the given paths; unpacked files are kept until this is closed."""
 
     def __init__(self, paths: Sequence[str], *, offset: float = 0.0) -> None:
         self._offset = offset
@@ -86,16 +86,16 @@ class Logs:
         self.files = sorted(self._found(paths), key=lambda one: one.name)
 
     def add(self, path: Path, name: str, host: str) -> None:
-        """One more file of a host, if it is a log."""
+        """Add one more file of a host, if it is a log."""
         self.files += self._judged(path, name, path.parts, host)
 
     def folder(self) -> Path:
-        """A new folder, which is removed when this is closed."""
+        """Create a folder that is removed when this is closed."""
         self._scratch.append(Scratch("logs"))
         return Path(self._scratch[-1].name)
 
     def close(self) -> None:
-        """Remove what was unpacked."""
+        """Remove the unpacked files."""
         for scratch in self._scratch:
             scratch.remove()
 
@@ -136,7 +136,7 @@ class Logs:
         yield from self._judged(path, name, _parts(path, root))
 
     def _judged(self, path: Path, name: str, parts: tuple[str, ...], of: str = "") -> Iterator[LogFile]:
-        """The file if it is a log, nothing if it is something else."""
+        """The file if it is a log, otherwise nothing."""
         try:
             head, packed = _head(path)
             newest = datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -144,7 +144,7 @@ class Logs:
             self.unread[name] = str(problem)
             return
         if head.startswith(b"LPKSHHRH"):
-            folder = name.rpartition("/")[0] or name  # one note for all of them
+            folder = name.rpartition("/")[0] or name  # one note for all files of the folder
             self.unread[folder] = "the journal's own format: give the output of 'journalctl -o export' in its place"
             return
         host, service = place(parts)
@@ -164,7 +164,7 @@ class Logs:
         return target
 
     def _unpacked(self, path: Path) -> Path:
-        """The members of an archive that may be logs; links and names that lead out of it are left alone."""
+        """Unpack the members of an archive that may be logs; skip links, and names that lead out of the archive."""
         folder, size = self.folder(), 0
         with tarfile.open(path, "r|*") as archive:
             for member in archive:
@@ -188,7 +188,7 @@ class Logs:
 
 
 def _parts(path: Path, root: Path) -> tuple[str, ...]:
-    """Names on the path: those above the folder that was given count too where they are a layout's."""
+    """The names on the path; names above the given folder count too if they belong to a layout."""
     whole = path.absolute().parts
     given = len(root.absolute().parts)
     for mark in ("var", "openstack"):
@@ -198,7 +198,7 @@ def _parts(path: Path, root: Path) -> tuple[str, ...]:
 
 
 def _head(path: Path) -> tuple[bytes, str]:
-    """The first bytes of a file, decompressed, and how it is compressed."""
+    """The first bytes of a file, decompressed, and the kind of compression."""
     with path.open("rb") as stream:
         raw = stream.read(_SAMPLE)
     packed = next((kind for magic, kind in _PACKED.items() if raw.startswith(magic)), "")

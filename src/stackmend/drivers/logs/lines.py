@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines of one file as its formats read them."""
+"""The lines of one file, read by the formats found in it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections import Counter
 from stackmend.drivers.logs.formats import formats
 from stackmend.model.diagnosing.logs import Context, Line
 
-#: lines by which the formats of a file are found, and messages among them that suffice
+#: how many lines of a file are searched for its formats
 _SAMPLE = 1000
 _ENOUGH = 100
 _COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
 
 
 class Reading:
-    """The formats of a file, the most frequent first: a file may hold lines of several."""
+    """The formats of a file, the most frequent first: a file may mix several."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -24,7 +24,7 @@ class Reading:
         self.used: Counter[str] = Counter()
 
     def knows(self, head: bytes) -> bool:
-        """Whether any of the first lines is one of a log; learns which formats there are."""
+        """Whether any of the first lines is a log line; learns which formats the file has."""
         for line in head.split(b"\n")[:_SAMPLE]:
             self.line(line)
             if self.used.total() >= _ENOUGH:
@@ -33,7 +33,7 @@ class Reading:
         return bool(self.used)
 
     def line(self, raw: bytes) -> Line | None:
-        """What a line says; None if it begins no message. Bytes that are no UTF-8 stay readable."""
+        """Parse a line; None if no message begins with it. Bytes that are not UTF-8 stay readable."""
         text = decoded(raw)
         if not text or text[0].isspace():
             return None
@@ -45,6 +45,6 @@ class Reading:
 
 
 def decoded(raw: bytes) -> str:
-    """A line as text, without colours and the carriage return."""
+    """A line as text, without colour codes and without the carriage return."""
     text = raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
     return _COLOUR.sub("", text) if "\x1b" in text else text

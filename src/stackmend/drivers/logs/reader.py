@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of logs that hold one of some words: bytes are searched first, and only what is found is read.
+"""Log messages that contain one of some words: bytes are searched first, and only lines around a hit are parsed.
 
-A file is read in blocks. Each has the end of the one before and the begin of the next around it, so that a message is
-whole with its traceback, wherever in it the word stands. Memory does not grow with the file.
+A file is read in blocks. Each is read together with the end of the previous block and the beginning of the next one, so
+that a message is whole, with its traceback, wherever in it the word occurs. Memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from stackmend.model.redaction import redact
 
 _BLOCK = 4 * 1024 * 1024
 _SLICE = 128 * 1024
-#: bytes that a message may begin before a word in it, and may go on behind its first line
+#: the most bytes by which a message may begin before a word in it, and extend beyond its first line
 _BEFORE, _BEHIND = 256 * 1024, 512 * 1024
-#: lines of a message, and lines of other processes between them
+#: the most lines of a message, and the most lines of other processes between them
 _LONGEST, _FOREIGN = 600, 40
-#: characters of a message, and of its traceback
+#: the most characters that are kept of a message, and of its traceback
 _KEPT = 65_536
-#: seconds between two lines of one message; seconds by which lines of a file may be out of order
+#: the most seconds between two lines of one message; the most seconds by which lines of a file may be out of order
 _APART, _DISORDER = 2.0, 300.0
-#: files below this size are read from their begin whatever the window
+#: files smaller than this are read from the beginning, whatever the window
 _SEARCHED = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The time of interest: seconds since 1970; None is open."""
+    """The time of interest, in seconds since 1970; None means no limit."""
 
     since: float | None = None
     until: float | None = None
 
     def has(self, at: float | None) -> bool:
-        """Whether a moment is in it; one that is unknown may be."""
+        """Whether a moment is within the window; an unknown one counts as within."""
         return at is None or ((self.since is None or at >= self.since) and (self.until is None or at <= self.until))
 
 
 def read(file: LogFile, words: Sequence[bytes], window: Window, looked: Looked) -> Iterator[Record]:
-    """Messages of a file that hold one of the words, in its order; what could not be read is noted in ``looked``."""
+    """Messages of a file with one of the words, in file order; what could not be read is noted in ``looked``."""
     if window.since is not None and file.path.stat().st_mtime < window.since - 2 * _DISORDER:
         looked.skipped += 1
         return
@@ -66,7 +66,7 @@ class _Scan:
         self._buffer = bytearray(_BEFORE + _BLOCK + _BEHIND)
         self._size = 0  #: bytes in the buffer
         self._base = 0  #: offset of its first byte in the file
-        self._taken: set[int] = set()  #: begins of lines that are a part of a message already
+        self._taken: set[int] = set()  #: offsets of lines that already belong to a message
 
     def records(self, begin: int, end: int | None) -> Iterator[Record]:
         self._base, low, ended = begin, 0, False
@@ -83,7 +83,7 @@ class _Scan:
             self._taken = {line for line in self._taken if line >= self._base}
 
     def _fill(self, end: int | None) -> bool:
-        """Read on; whether that was all."""
+        """Fill the buffer; return whether the end was reached."""
         view = memoryview(self._buffer)
         try:
             while self._size < len(self._buffer):
@@ -100,9 +100,9 @@ class _Scan:
             view.release()
 
     def _hits(self, low: int, high: int) -> list[int]:
-        """Where the words stand, one a line at most."""
+        """The beginnings of the lines that contain one of the words."""
         found: set[int] = set()
-        # slice by slice, so that what is searched for every word stays in the processor's cache
+        # slice by slice, so that the bytes stay in the processor's cache while they are searched for each word
         for begin in range(low, high, _SLICE):
             end = min(begin + _SLICE, high)
             for word in self._words:
@@ -110,7 +110,7 @@ class _Scan:
         return sorted(found)
 
     def _in_slice(self, word: bytes, begin: int, end: int, found: set[int]) -> None:
-        """Lines with a word that begins within a slice."""
+        """Add the lines in which the word begins within the slice."""
         buffer, last = self._buffer, end + len(word) - 1
         at = buffer.find(word, begin, last)
         while at >= 0:
@@ -131,7 +131,7 @@ class _Scan:
         return self._file.reading.line(bytes(self._buffer[begin : min(self._after(begin), begin + _BEHIND)]))
 
     def _message(self, hit: int) -> Iterator[Record]:
-        """The message that this line belongs to, if it was not told already."""
+        """The message to which this line belongs, unless it was returned already."""
         if self._base + hit in self._taken:
             return
         head = self._head(hit)
@@ -161,7 +161,7 @@ class _Scan:
             line = self._at(at)
             if line is None:
                 continue
-            if first is None:  # a bare line belongs to whatever is before it
+            if first is None:  # a bare line belongs to whatever precedes it
                 if not line.goes_on:
                     return at, line
                 first, best = line, (at, line)
@@ -176,7 +176,7 @@ class _Scan:
         return best
 
     def _rest(self, begin: int, head: Line) -> list[str]:
-        """The lines behind the first that belong to the message."""
+        """The lines after the first one that belong to the message."""
         found: list[str] = []
         at, foreign, ours = self._after(begin), 0, True
         while at < self._size and len(found) < _LONGEST and foreign < _FOREIGN:
@@ -218,7 +218,7 @@ class _Scan:
 
 
 def _cut(text: str) -> str:
-    """What of a text is kept: services log whole documents at times."""
+    """Shorten a long text in the middle: services sometimes log whole documents."""
     return text if len(text) <= _KEPT else f"{text[: _KEPT // 2]} ... {text[-_KEPT // 2 :]}"
 
 
@@ -237,7 +237,7 @@ def _apart(one: Line, other: Line) -> bool:
 
 
 def _span(file: LogFile, stream: io.RawIOBase, window: Window) -> tuple[int, int | None]:
-    """From where to where a file is to be read: its lines are in order but for some minutes."""
+    """The part of a file that must be read; its lines are in order to within a few minutes."""
     size = file.path.stat().st_size
     if not file.seekable or size < _SEARCHED or window == Window():
         return 0, None
@@ -251,7 +251,7 @@ def _span(file: LogFile, stream: io.RawIOBase, window: Window) -> tuple[int, int
 
 
 def _first(file: LogFile, stream: io.RawIOBase, size: int, moment: float) -> int:
-    """The begin of a line near the first one of that moment or later."""
+    """The beginning of a line near the first one at or after the moment."""
     low, high = 0, size
     while high - low > _SEARCHED // 4:
         middle = (low + high) // 2
@@ -267,7 +267,7 @@ def _first(file: LogFile, stream: io.RawIOBase, size: int, moment: float) -> int
 
 
 def _moment(file: LogFile, stream: io.RawIOBase, offset: int) -> float | None:
-    """The time of the first line behind an offset that has one."""
+    """The time of the first line with a time after an offset."""
     stream.seek(offset)
     for raw in (stream.read(_SEARCHED // 8) or b"").split(b"\n")[1:]:
         line = file.reading.line(raw)

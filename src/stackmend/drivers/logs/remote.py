@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs of hosts, by the operator's own way there: searched where they are; those that hold a word are copied."""
+"""Logs on hosts, reached the way the operator reaches them: searched there, and copied only if they contain a word."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from stackmend.drivers.hosts.transport import Transport
 from stackmend.drivers.logs.files import Logs
 from stackmend.model.errors import HostUnreachable, SourceError
 
-#: seconds for one search of all logs of a host, and for one copy
+#: the time limit in seconds for one search of all logs of a host, and for one copy
 _LIMIT = 900.0
-#: bytes of one log that are copied at most
+#: the size in bytes from which on a log is neither searched nor copied
 _LARGEST = 4 * 1024**3
-#: names of every log below some folders that was changed since, with a word in it; zgrep reads plain ones as well
+#: prints the name of every log in some folders that was changed since and contains a word; zgrep also reads plain files
 _SEARCH = (
     "find {folders} -type f -size -{largest}c {since} ! -name '*.journal*' -print0 2>/dev/null"
     " | xargs -0 -r -n 200 zgrep -lF {words} -- 2>/dev/null; true"
@@ -24,7 +24,7 @@ _SEARCH = (
 
 
 class RemoteLogs:
-    """The logs of some hosts, copied into a folder of :class:`Logs` as they turn out to matter."""
+    """The logs of some hosts, copied into a folder of :class:`Logs` as soon as they turn out to matter."""
 
     def __init__(self, transport: Transport, hosts: Sequence[str], folders: Sequence[str], into: Logs) -> None:
         self._transport, self._hosts, self._folders, self._into = transport, list(hosts), list(folders), into
@@ -32,7 +32,7 @@ class RemoteLogs:
         self._copied: set[tuple[str, str]] = set()
 
     def fetch(self, words: Sequence[str], since: float | None) -> None:
-        """Copy every log that holds one of the words and is not here yet; a host that fails is noted as unread."""
+        """Copy every log that contains one of the words and was not copied yet; note a host that fails as unread."""
         for host in list(self._hosts):
             try:
                 found = self._search(host, words, since)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a symptom to its cause: gathers a story from logs and rows, orders it, and asks the catalogue of causes."""
+"""From a symptom to its cause: gathers a story from logs and rows, sorts it, and consults the catalogue of causes."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalogue of causes, found by walking :mod:`stackmend.causes`. A new one needs no edit here."""
+"""The catalogue of causes, found by walking :mod:`stackmend.causes`. A new cause needs no edit here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stackmend.model.diagnosing.cause import Cause
 
 @cache
 def causes() -> Mapping[str, Cause]:
-    """Name -> cause, by name. CatalogueError for duplicates, and where one explains what is none."""
+    """Name -> cause, sorted by name. CatalogueError for duplicates, and for a cause that explains an unknown one."""
     found: dict[str, Cause] = {}
     for name in _modules():
         cause = getattr(importlib.import_module(name), "CAUSE", None)
@@ -31,7 +31,7 @@ def causes() -> Mapping[str, Cause]:
 
 @cache
 def pages() -> Mapping[str, str]:
-    """Name -> page, the docstring of its module."""
+    """Name -> page, which is the docstring of the cause's module."""
     modules = (importlib.import_module(name) for name in _modules())
     return {module.CAUSE.name: module.__doc__ or "" for module in modules if hasattr(module, "CAUSE")}
 
@@ -42,7 +42,7 @@ def title(name: str) -> str:
 
 
 def words() -> tuple[str, ...]:
-    """What is looked for around the trouble, of all causes."""
+    """The words of all causes, which are searched for around the trouble."""
     return tuple(sorted({word for cause in causes().values() for word in cause.words}))
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One order for messages of several hosts, whose clocks may differ: requests that both logged show it.
+"""One order for messages of several hosts. Their clocks may differ, which requests logged by both hosts reveal.
 
-A request comes to the API before it comes to the conductor, the scheduler and the host. Where all requests came to a
-host before they were sent to it, its clock is behind by that much at least; where all came late by nearly the same
-long time, its clock is ahead: work in a queue never waits that evenly.
+A request reaches the API before it reaches the conductor, the scheduler and the compute host. If all requests reached a
+host before they were sent to it, the host's clock is behind by at least that much. If all of them arrived late by
+nearly the same long time, its clock is ahead, because work in a queue never waits that evenly.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from statistics import median
 from stackmend.model.diagnosing.logs import Record
 from stackmend.model.diagnosing.timeline import Clock, Entry
 
-#: the order in which a request comes to services, by the begin of their names
+#: the order in which a request reaches the services, by the prefix of their names
 _RANKS = (
     ("nova-api", 0), ("cinder-api", 0), ("neutron-api", 0), ("nova-conductor", 1), ("nova-super-conductor", 1),
     ("nova-scheduler", 2), ("cinder-scheduler", 2), ("nova-compute", 3), ("cinder-volume", 3),
 )  # fmt: skip
-#: seconds by which an effect may come before its cause without a word: logs are written in milliseconds, not at once
+#: seconds by which an effect may precede its cause: messages are stamped to the millisecond, but not written at once
 _TOLERANCE = 0.5
-#: a delay that no queue explains: all requests late by more than this, and by the same within a few seconds
+#: a delay that no queue explains: all requests late by more than so many seconds, the same to within a few seconds,
+#: and at least so many requests
 _LATE, _EVEN, _SEVERAL = 120.0, 5.0, 3
 
 
@@ -31,7 +32,7 @@ def _rank(record: Record) -> int | None:
 
 
 def clocks(records: Sequence[Record]) -> tuple[Clock, ...]:
-    """The hosts whose clock differs from that of the host that requests come to first."""
+    """The hosts whose clock differs from that of the reference host, which most requests reach first."""
     first: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
     for record in records:
         rank = _rank(record)
@@ -61,7 +62,7 @@ def clocks(records: Sequence[Record]) -> tuple[Clock, ...]:
 
 
 def _reference(pairs: dict[tuple[str, str], list[float]]) -> str:
-    """The host that most requests came from."""
+    """The host from which most requests came."""
     count: dict[str, int] = defaultdict(int)
     for (one, _), delays in pairs.items():
         count[one] += len(delays)
@@ -69,7 +70,7 @@ def _reference(pairs: dict[tuple[str, str], list[float]]) -> str:
 
 
 def corrected(records: Sequence[Record], entries: Sequence[Entry]) -> tuple[list[Entry], tuple[Clock, ...]]:
-    """Everything in one order, with times by one clock. What has no time stays behind what stood before it."""
+    """Everything in one order, with times by one clock. A record without a time stays after the one before it."""
     found = clocks(records)
     ahead = {clock.host: clock.ahead for clock in found}
     keyed: list[tuple[tuple[float, int, str, int], Entry]] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The story of an object: what is said of it, of its requests, and of what these touch, until nothing new comes."""
+"""The story of an object: messages about it, its requests and whatever they touch, until nothing new is found."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from stackmend.engine.diagnosing.clocks import corrected
 from stackmend.model.diagnosing.logs import Looked, Record
 from stackmend.model.diagnosing.timeline import Entry, Row, Story
 
-#: rounds of following, identifiers that are looked for in one, and in all
+#: the limits: rounds, identifiers searched for in one round, and identifiers in all
 _ROUNDS, _AT_ONCE, _MOST = 5, 16, 120
-#: messages that are kept, and characters of them
+#: the most messages that are kept, and the most characters in all of them
 _KEPT, _SIZE = 20_000, 64_000_000
-#: seconds around a story in which its requests are looked for; around its trouble, for words of causes
+#: seconds around a story in which its requests are searched for; seconds before and after the trouble in which the
+#: words of causes are
 _AROUND, _BEFORE, _AFTER = 600.0, 900.0, 300.0
-#: what is followed, each kind before the next where there is much
+#: the kinds that are followed; if there is too much, the first kinds win
 _ORDER = ("server", "guest", "request", "migration", "port", "volume", "image")
-#: what others use too: of messages found by these only what went wrong, or is about the contents, is kept
+#: kinds that other objects share: of messages found by these, only those about trouble or about contents are kept
 _SHARED = frozenset({"image", "host"})
 _TELLING = re.compile(r"DELETE|/file\b|\b[45]\d\d\b.*HTTP|HTTP/[\d.]+\"? [45]\d\d|status: [45]\d\d")
 #: how a line shows that something went wrong, in the formats that say so
@@ -30,21 +31,21 @@ _INSTANCE = re.compile(r"\[instance: ([0-9a-f-]{36})\]")
 
 
 class Source(Protocol):
-    """Logs."""
+    """Logs that can be searched."""
 
     @property
     def looked(self) -> Looked:
-        """What was read so far."""
+        """What has been read so far."""
         ...
 
     def search(self, words: Sequence[str], since: float | None, until: float | None) -> Iterable[Record]:
-        """Messages that hold one of the words, within a window."""
+        """Messages within the window that contain one of the words."""
         ...
 
 
 @dataclass(slots=True)
 class Known:
-    """What the databases say of an object."""
+    """What the databases say about an object."""
 
     entries: list[Entry] = field(default_factory=list)
     ids: dict[str, str] = field(default_factory=dict)  #: related ids -> their kinds
@@ -64,7 +65,7 @@ class _Gathering:
         self.cut = ""
 
     def follow(self, source: Source) -> None:
-        """Round after round, until nothing new comes."""
+        """Search round after round, until nothing new is found or a limit is reached."""
         since, until = self.since, self.until
         if self._kind == "host":
             self._asked.add(self._about)
@@ -86,7 +87,7 @@ class _Gathering:
             self.cut = f"not everything was followed: {len(left)} or more related identifiers are left"
 
     def around(self, source: Source, words: Sequence[str]) -> None:
-        """Messages about anything, near what went wrong."""
+        """Add messages with one of the words near the trouble, whatever object they are about."""
         moments = [
             r.at for r in self._records.values() if r.at is not None and r.level in ("ERROR", "CRITICAL", "WARNING")
         ]
@@ -103,7 +104,7 @@ class _Gathering:
 
     @property
     def records(self) -> list[Record]:
-        """What was kept."""
+        """The messages that were kept."""
         return list(self._records.values())
 
     def _next(self, most: int) -> list[str]:
@@ -123,7 +124,7 @@ class _Gathering:
         return record.level in ("ERROR", "CRITICAL", "WARNING") or _TELLING.search(record.text) is not None
 
     def _of_others(self, record: Record) -> bool:
-        """Whether it is about other servers alone: a request may concern many."""
+        """Whether a message is only about other servers: a request may concern many."""
         servers = set(_INSTANCE.findall(record.text))
         mine = {name for name, kind in self.ids.items() if kind == "server"}
         return bool(servers and mine and not servers & mine) and self._kind in ("server", "port", "volume")
@@ -143,7 +144,7 @@ class _Gathering:
                 self.ids.setdefault(request, "request")
         for kind, name in named(record.whole):
             if kind == "server" and self._kind in ("server", "port", "volume") and self._servers():
-                continue  # one server's story: of others only what its requests say
+                continue  # one server's story: other servers are not followed
             self.ids.setdefault(name, kind)
 
     def _servers(self) -> bool:
@@ -167,7 +168,7 @@ def gather(
     until: float | None = None,
     words: Sequence[str] = (),
 ) -> Story:
-    """The story of an object. ``words``: of causes, looked for around what went wrong."""
+    """Gather the story of an object. ``words`` are those of the causes; they are searched for around the trouble."""
     gathering = _Gathering(kind, about, known, since, until)
     if source is not None:
         gathering.follow(source)

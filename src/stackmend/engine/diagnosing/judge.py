@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which causes fit a story, the root before its consequences; and what is left to say where none does."""
+"""Which causes fit a story, roots before their consequences; and what can still be said if none does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ORDER = {Confidence.CERTAIN: 0, Confidence.LIKELY: 1, Confidence.POSSIBLE: 2}
 def judged(
     story: Story, *, unread: Mapping[str, str] | None = None, known: Mapping[str, Cause] | None = None
 ) -> Diagnosis:
-    """The diagnosis of a story by the whole catalogue, or by these causes."""
+    """Diagnose a story with the whole catalogue, or with the given causes."""
     causes = catalogue.causes() if known is None else known
     found = [
         Blamed(cause=name, title=catalogue.title(name), verdict=verdict)
@@ -47,7 +47,7 @@ def judged(
 
 
 def steps(story: Story) -> tuple[Entry | None, str]:
-    """The last step of a build that went well, and the one that should have followed; "" where all are there."""
+    """The last step of a build that went well, and the step that should have followed: "" if none is missing."""
     if story.kind != "server":
         return None, ""
     reached: tuple[int, Entry] | None = None

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where in the services' code it failed, by the tracebacks in their logs: the likeliest files first.
+"""Where in the services' code an operation failed, by the tracebacks in the logs: the likeliest files first.
 
-The deepest frame of the earliest traceback is a good guess, and wrong in known ways: decorators, RPC and WSGI layers
-pass an exception on without being its cause, a client library only repeats what the other service has answered, and an
-object that is filled from a database row fails if the row is wrong. docs/explanation/diagnosis.md has the measured
-accuracy.
+The deepest frame of the earliest traceback is a good guess, but it is wrong in known ways. Decorators, RPC and WSGI
+layers pass an exception on without being its cause; a client library only repeats the answer of the other service; and
+an object filled from a database row fails if the row is wrong. docs/explanation/diagnosis.md has the measured accuracy.
 """
 
 from __future__ import annotations
@@ -19,30 +18,30 @@ from stackmend.model.diagnosing.timeline import CodePlace, Entry
 _FRAME = re.compile(r'File \\?"([^"\\]+)\\?", line (\d+), in ([\w<>.]+)')
 _SERVICES = ("nova", "cinder", "neutron", "glance", "keystone", "placement", "octavia", "heat")
 _OWN = re.compile(rf"(?:^|/)((?:{'|'.join(_SERVICES)})/[\w/.-]+\.py)$")
-#: code that passes exceptions on
+#: code that only passes exceptions on
 _PLUMBING = re.compile(
     r"/(?:exception_wrapper|wsgi|safe_utils|rpc|baserpc|rpcapi|hooks|coordination|notifications?|exception|utils)\.py$"
     r"|/(?:notifications|pecan_wsgi|middleware|validation|callbacks)/|neutron/db/(?:api|_\w+)\.py$|/objects/base\.py$"
     r"|neutron/api/v2/(?:resource|base)\.py$|/openstack/(?:extensions|__init__|requestlog)\.py$|/cleanable\.py$"
 )
 _CLIENT = re.compile(r"(?:neutron|cinder|glance|keystone|nova)client/|openstack/(?:proxy|resource)\.py|keystoneauth1/")
-#: errors of code that was handed something wrong
+#: errors raised by code that was given something wrong
 _HANDED = re.compile(r"NoneType|KeyError|AttributeError|IndexError|ValueError|TypeError: '|has no attribute")
-#: weight of a frame by its depth, the deepest first; of a traceback, by how many came before; of a client's
+#: the weight of a frame by its depth, the deepest first; the factors for each earlier traceback and for a client's
 _DEPTH = (1.0, 0.55, 0.5, 0.3, 0.2, 0.1)
 _LATER, _REPEATED = 0.6, 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    file: str  #: from the service's package on, "" for other code
+    file: str  #: the path from the service's package on; "" for other code
     path: str
     line: int
     function: str
 
 
 def places(entries: Iterable[Entry | Record], most: int = 3) -> tuple[CodePlace, ...]:
-    """The likeliest places, the first one first; none if there is no traceback with a service's code."""
+    """The likeliest places, the best guess first; none if no traceback has a frame in a service's code."""
     scores: dict[str, float] = {}
     shown: dict[str, CodePlace] = {}
     seen: set[tuple[_Frame, ...]] = set()
@@ -62,7 +61,7 @@ def places(entries: Iterable[Entry | Record], most: int = 3) -> tuple[CodePlace,
 
 
 def service_of(entry: Entry | Record) -> str:
-    """The service whose code wrote a message: by its logger, else by the name of the log, without the process."""
+    """The service whose code wrote a message: by the logger, or else by the service's name up to the first hyphen."""
     root = entry.logger.partition(".")[0]
     return root if root in _SERVICES else entry.service.partition("-")[0]
 
@@ -79,7 +78,7 @@ def _frames(text: str) -> Iterator[_Frame]:
 
 
 def _suspects(frames: tuple[_Frame, ...], text: str) -> list[_Frame]:
-    """One frame a file, the deepest first, without code that only passes exceptions on."""
+    """One frame for each file, the deepest first, without code that only passes exceptions on."""
     own: dict[str, _Frame] = {}
     for frame in reversed(frames):
         if frame.file:

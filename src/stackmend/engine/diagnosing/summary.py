@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What fails most in a window: messages by cause and by template, and what is new since the window before."""
+"""What fails most in a time window: messages by cause and template, and which are new since the previous window."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LONGEST = 300
 
 
 def template(text: str) -> str:
-    """A message without what differs from one time to the next."""
+    """A message with masks in place of the parts that differ each time."""
     text = text[:_LONGEST]
     for pattern, mask in _PARTS:
         text = pattern.sub(mask, text)
@@ -44,13 +44,13 @@ def template(text: str) -> str:
 
 @dataclass(slots=True)
 class Group:
-    """Messages of one template."""
+    """Messages with the same template."""
 
     template: str
-    cause: str = ""  #: of the catalogue, "" if none has such a sign
+    cause: str = ""  #: from the catalogue; "" if the message is a sign of none
     level: str = "ERROR"
     count: int = 0
-    before: int = 0  #: in the window before, which was as long
+    before: int = 0  #: in the previous window, which was as long
     hosts: Counter[str] = field(default_factory=Counter)
     services: Counter[str] = field(default_factory=Counter)
     servers: set[str] = field(default_factory=set)
@@ -60,7 +60,7 @@ class Group:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing of it was in the window before."""
+        """Whether the previous window had no such message."""
         return self.count > 0 and self.before == 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Group:
 
 @dataclass(slots=True)
 class Summary:
-    """The trouble of a window, the most frequent first."""
+    """The trouble in a time window, the most frequent first."""
 
     since: float
     until: float
@@ -111,7 +111,7 @@ class Summary:
 
 
 def summarised(records: Iterable[Record], since: float, until: float) -> list[Group]:
-    """Groups of the messages since then; those before count as the window before. Memory grows with templates alone."""
+    """Group messages from ``since`` on; earlier ones count as the previous window. Memory grows only with templates."""
     groups: dict[tuple[str, str], Group] = {}
     for record in records:
         if record.at is None or record.at > until or record.level not in ("ERROR", "CRITICAL", "WARNING"):
@@ -168,5 +168,5 @@ def _signs() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 
 def cause_of(text: str) -> str:
-    """The cause of which a single message is a sign; "" if of none."""
+    """The cause of which a single message is a sign, or ""."""
     return next((name for name, sign in _signs() if sign.search(text)), "")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a diagnosis is made of: messages of logs, one timeline, causes."""
+"""What a diagnosis is made of: log messages, one timeline and causes."""

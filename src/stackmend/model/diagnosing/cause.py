@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cause is: how trouble comes about, how it shows in a story, what speaks against it, and what to do."""
+"""What a cause is: how trouble comes about, how it shows in a story, what speaks against it and what to do."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Confidence(StrEnum):
     """How far the evidence goes."""
 
     CERTAIN = "certain"  #: the services say so themselves, and nothing speaks against it
-    LIKELY = "likely"  #: it fits, and one piece is concluded
-    POSSIBLE = "possible"  #: it fits as others would
+    LIKELY = "likely"  #: it fits, but one piece is inferred
+    POSSIBLE = "possible"  #: it fits, but other causes would fit as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a cause makes of one story."""
+    """How a cause explains one story."""
 
     statement: str  #: one sentence that names the objects
     evidence: tuple[Entry, ...]
@@ -35,15 +35,15 @@ class Verdict:
 class Cause:
     """One way in which operations fail. The docstring of its module is its page.
 
-    ``words`` are literal: messages with one of them are looked for around the trouble, whatever object they name.
-    ``signs`` are patterns by which a single message is counted with this cause where nothing else is known of it.
+    ``words`` are literal strings: messages with one of them are searched for around the trouble, whatever object they
+    name. ``signs`` are patterns by which a single message is counted under this cause if nothing else is known.
     """
 
     name: str  #: kebab-case; public and permanent
     judge: Callable[[Story], Iterable[Verdict]]
     signs: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
-    #: causes that are consequences of this one where both fit
+    #: causes that are consequences of this one if both fit
     explains: frozenset[str] = frozenset()
 
 
@@ -74,13 +74,13 @@ class Blamed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What is said of an object: its story, the causes that fit, and what is left to know where none does."""
+    """The answer about an object: its story, the causes that fit, and what is still known if none does."""
 
     story: Story
     blamed: tuple[Blamed, ...] = ()
     first_error: Entry | None = None
     last_step: Entry | None = None
-    missing: str = ""  #: the step that a healthy story would go on with
+    missing: str = ""  #: the step with which a healthy story would continue
     places: tuple[CodePlace, ...] = ()  #: where in the services' code it failed, the likeliest first
     unread: Mapping[str, str] = field(default_factory=dict)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happened to an object, in one order: messages of logs, actions, faults, migrations, its own times, findings."""
+"""What happened to an object, in order: log messages, actions, faults, migrations, its own timestamps, findings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackmend.model.diagnosing.logs import TROUBLE, Looked
 
 Row = Mapping[str, Any]
 
-#: kinds of objects that a diagnosis may begin with
+#: kinds of objects with which a diagnosis may start
 KINDS = ("server", "port", "volume", "host", "image", "request")
 #: where an entry comes from
 LOG, ACTION, EVENT, FAULT, MIGRATION, OBJECT, FINDING = (
@@ -22,12 +22,12 @@ LOG, ACTION, EVENT, FAULT, MIGRATION, OBJECT, FINDING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One thing that happened or was said."""
+    """One event or message."""
 
-    at: float | None  #: by the reference clock; None if nobody said when
+    at: float | None  #: by the reference clock; None if the time is unknown
     text: str
     kind: str = LOG
-    told: float | None = None  #: as its own host's clock had it
+    told: float | None = None  #: by the clock of its own host
     host: str = ""
     service: str = ""
     level: str = "INFO"
@@ -39,31 +39,31 @@ class Entry:
 
     @property
     def whole(self) -> str:
-        """With its traceback."""
+        """The text with its traceback."""
         return f"{self.text}\n{self.more}" if self.more else self.text
 
     @property
     def trouble(self) -> bool:
-        """Whether it says that something went wrong."""
+        """Whether the entry says that something went wrong."""
         return self.level in TROUBLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """By how much the clock of a host differs from the reference, and what shows it."""
+    """How much the clock of a host differs from the reference, and what shows it."""
 
     host: str
-    ahead: float  #: seconds, at least; below zero: it is behind
+    ahead: float  #: seconds, at least; negative if the clock is behind
     reference: str
-    requests: int  #: that both hosts logged
+    requests: int  #: the number of requests that both hosts logged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodePlace:
-    """A place in a service's code at which something failed, by a traceback."""
+    """A place in a service's code where something failed, according to a traceback."""
 
-    file: str  #: from the package on: ``nova/compute/manager.py``
-    line: int = 0  #: 0 if no frame shows it: the place is concluded
+    file: str  #: the path from the package on: ``nova/compute/manager.py``
+    line: int = 0  #: 0 if no frame shows it and the place is inferred
     function: str = ""
     service: str = ""  #: of the log
     at: float | None = None
@@ -74,7 +74,7 @@ class CodePlace:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An entry, and what a pattern found in it."""
+    """An entry and what a pattern matched in it."""
 
     entry: Entry
     found: re.Match[str]
@@ -82,13 +82,13 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """Everything known about one object's trouble."""
+    """Everything that is known about the trouble of one object."""
 
     kind: str
     id: str
     name: str = ""
     entries: tuple[Entry, ...] = ()
-    ids: Mapping[str, str] = field(default_factory=dict)  #: id -> kind, of everything that was followed
+    ids: Mapping[str, str] = field(default_factory=dict)  #: id -> kind of everything that was followed
     rows: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)  #: table -> rows about it
     clocks: tuple[Clock, ...] = ()
     looked: Looked = field(default_factory=Looked)
@@ -106,7 +106,7 @@ class Story:
         whole: bool = True,
         levels: Sequence[str] = (),
     ) -> list[Match]:
-        """Entries that a pattern matches, in order; of these services (by the begin of their name) and levels alone."""
+        """Entries that match a pattern, in order; only of these services (by the prefix of their names) and levels."""
         compiled = re.compile(pattern)
         return [
             Match(entry, found)
@@ -117,10 +117,10 @@ class Story:
         ]
 
     def trouble(self) -> Iterator[Entry]:
-        """What went wrong, in order."""
+        """The entries that say that something went wrong, in order."""
         return (entry for entry in self.entries if entry.trouble)
 
 
 def near(one: Entry, other: Entry, seconds: float) -> bool:
-    """Whether two entries are no further apart; what has no time may be."""
+    """Whether two entries are at most so many seconds apart; an entry without a time counts as near."""
     return one.at is None or other.at is None or abs(one.at - other.at) <= seconds

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Diagnoses and timelines in forms for people and machines."""
+"""Diagnoses and timelines for people and for machines."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A diagnosis and a summary of failures for people on a terminal, and as documents for machines."""
+"""A diagnosis and a summary of failures, for people on a terminal and as documents for machines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stackmend.model.diagnosing.logs import Looked
 from stackmend.model.diagnosing.timeline import Entry, Story
 from stackmend.report.document import Document
 
-#: columns of a table of causes
+#: the columns of the table of causes
 _CAUSES = (
     ("Cause", "cause"), ("Confidence", "confidence"), ("What Happened", "statement"),
     ("Consequence Of", "consequence_of"),
@@ -22,12 +22,12 @@ GROUPS = (
     ("Count", "count"), ("Before", "before"), ("New", "new"), ("Level", "level"), ("Cause", "cause"),
     ("Message", "template"), ("Hosts", "hosts"),
 )  # fmt: skip
-#: lines of a timeline that are shown without --all, of a traceback, and of characters of a message
+#: the most lines of a timeline without --all, lines of a traceback, and characters of a message
 _SHOWN, _TRACE, _LONGEST = 40, 3, 220
 
 
 class Summary(Protocol):
-    """What fails most."""
+    """The failures of a time window, the most frequent first."""
 
     @property
     def groups(self) -> Sequence[Any]: ...
@@ -37,7 +37,7 @@ class Summary(Protocol):
 
 
 def diagnosis(found: Diagnosis, *, width: int = 100, whole: bool = False) -> Document:
-    """The causes, what speaks for and against each, and the timeline (docs/schemas/diagnosis.json)."""
+    """The causes, the evidence for and against each, and the timeline (docs/schemas/diagnosis.json)."""
     return Document(data=found.as_dict(), columns=_CAUSES, text="\n".join(_lines(found, min(width or 100, 120), whole)))
 
 
@@ -111,7 +111,7 @@ def _timeline(story: Story, blamed: Sequence[Blamed], whole: bool) -> Iterator[s
 
 
 def line(entry: Entry) -> str:
-    """One entry on one line."""
+    """An entry on one line."""
     where = " ".join(word for word in (entry.host, entry.service) if word) or entry.kind
     level = f"{entry.level} " if entry.level not in ("INFO", "DEBUG") else ""
     text = " ".join(entry.text.split()) or entry.more.partition("\n")[0]
@@ -119,7 +119,7 @@ def line(entry: Entry) -> str:
 
 
 def clock(at: float | None) -> str:
-    """A time to the millisecond, dashes where nobody said when."""
+    """A time to the millisecond, or dashes if it is unknown."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if at is not None else "-" * 23
 
 
@@ -129,7 +129,7 @@ def _raised(entry: Entry) -> str:
 
 
 def looked(found: Looked, unread: Mapping[str, str], cut: str) -> str:
-    """What was read, in one sentence."""
+    """One sentence about what was read."""
     parts = [f"read {found.files} logs, {found.size / 1e6:,.0f} MB, and {found.records:,} messages of them"]
     if found.damaged:
         parts.append(f"{found.damaged} damaged lines were left out")

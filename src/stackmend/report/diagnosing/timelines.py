@@ -108,7 +108,7 @@ def _cause(blamed: Blamed, marked: dict[int, str]) -> str:
 
 
 def _label(entry: Entry) -> str:
-    """What a link to an entry says: when, or where if nobody said when."""
+    """The text of a link to an entry: its time, or its host and service if the time is unknown."""
     return clock(entry.at) if entry.at is not None else f"{entry.host} {entry.service or entry.kind}".strip()
 
 
@@ -128,7 +128,7 @@ def _entry(entry: Entry, name: str, evidence: bool) -> str:
 
 
 def _drawing(entries: Sequence[Entry], marked: dict[int, str]) -> str:
-    """One lane a host, one dot an entry; nothing where no entry has a time."""
+    """Draw one lane for each host and one dot for each entry; nothing if no entry has a time."""
     timed = [entry for entry in entries if entry.at is not None and entry.kind != "finding"]
     if not timed:
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How lines of logs are written: one module a format, found by walking this package. Each holds one ``FORMAT``."""
+"""How log lines are written: one module for each format, found by walking this package. Each has one ``FORMAT``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackmend.model.diagnosing.logs import Format
 
 @cache
 def formats() -> tuple[Format, ...]:
-    """Every format, those that must be tried first before the others."""
+    """Every format, in the order in which they must be tried."""
     names = sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
     found: list[Format] = [importlib.import_module(f"{__name__}.{name}").FORMAT for name in names]
     return tuple(sorted(found, key=lambda one: (one.order, one.name)))

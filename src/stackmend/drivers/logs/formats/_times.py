@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times as logs write them."""
+"""Times as they are written in logs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _second(text: str) -> float | None:
 
 
 def iso(second: str, fraction: str, zone: str, context: Context) -> float | None:
-    """``2026-11-29 10:11:12``, a fraction and a zone ("Z", "+01:00", "+0000" or ""); None if there is no such time."""
+    """``2026-11-29 10:11:12``, a fraction and a zone ("Z", "+01:00", "+0000" or ""); None if it is not a valid time."""
     zone = "+00:00" if zone in ("Z", "UTC") else zone.replace("UTC", "")
     if len(zone) == 5:
         zone = f"{zone[:3]}:{zone[3:]}"
@@ -48,13 +48,13 @@ def _clf(text: str, zone: str) -> float | None:
 
 
 def clf(text: str, zone: str, context: Context) -> float | None:
-    """``29/Nov/2026:10:11:12`` (or with a blank) and ``+0100`` or ""."""
+    """``29/Nov/2026:10:11:12`` (or with a space) and a zone: ``+0100`` or ""."""
     at = _clf(text, zone)
     return at if at is None or zone else at - context.offset
 
 
 def without_year(month: str, day: str, clock: str, context: Context) -> float | None:
-    """``Nov 29 10:11:12``: of the year of the file's newest line, or of the one before."""
+    """``Nov 29 10:11:12``: in the year of the file's newest line, or in the year before it."""
     number = MONTHS.get(month)
     if number is None:
         return None

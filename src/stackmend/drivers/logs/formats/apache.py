@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Access logs of Apache, nginx and whoever writes the common or the combined format."""
+"""Access logs of Apache, nginx and other programs that write the common or the combined format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINE = re.compile(
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One request."""
+    """Read one request."""
     found = _LINE.match(line)
     at = clf(found["time"], found["zone"], context) if found else None
     if found is None or at is None:

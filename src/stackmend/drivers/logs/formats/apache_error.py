@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Apache's error log, where services under mod_wsgi write what they write to stderr."""
+"""Apache's error log, which has the stderr of services that run under mod_wsgi."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LEVELS = {
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One line; what oslo.log wrote in it is read as such."""
+    """Read one line; a message of oslo.log in it is read as such."""
     found = _LINE.match(line)
     if found is None or found["month"] not in MONTHS:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cloud-init, on the console of a guest or in its ``cloud-init.log``."""
+"""cloud-init, on a guest's console or in its ``cloud-init.log``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _LINE = re.compile(
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One line."""
+    """Read one line."""
     found = _LINE.match(line)
     at = iso(found["second"], found["fraction"], "", context) if found else None
     if found is None or at is None:
         return None
-    # the file is named in the text: it says what asked in vain
+    # the text keeps the name of the file, which says what asked in vain
     text = f"{found['logger']}[{found['level']}]: {found['text']}"
     return Line(at=at, text=text, level=found["level"], logger=found["logger"], service="console")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests as HAProxy writes them (``option httplog``), with or without syslog's head."""
+"""Requests as HAProxy logs them (``option httplog``), with or without a syslog header."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LINE = re.compile(
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One request; 5xx, or none at all from a server behind it, is trouble."""
+    """Read one request; a 5xx status, or no answer at all from the server behind it, is trouble."""
     found = _LINE.match(line)
     at = clf(found["time"], "", context) if found else None
     if found is None or at is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""systemd's journal as ``journalctl -o json`` prints it; ``-o export`` is turned into that while it is read."""
+"""systemd's journal as ``journalctl -o json`` prints it; ``-o export`` is converted to that while it is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNIT = re.compile(r"(?:kolla-|container-|devstack@)?(?P<name>.*?)(?:@[^.]*)?(?:
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One entry; a message of oslo.log in it is read as such."""
+    """Read one entry; a message of oslo.log in it is read as such."""
     if not line.startswith("{") or '"MESSAGE"' not in line:
         return None
     try:
@@ -51,7 +51,7 @@ def read(line: str, context: Context) -> Line | None:
 
 
 def _text(value: object) -> str:
-    """A field: text, or a list of bytes where it is no clean UTF-8."""
+    """A field: text, or a list of bytes if it is not valid UTF-8."""
     if isinstance(value, list):
         if all(isinstance(one, int) and 0 <= one < 256 for one in value):
             return bytes(value).decode("utf-8", "replace")

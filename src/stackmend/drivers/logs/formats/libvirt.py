@@ -20,7 +20,7 @@ _QEMU = re.compile(
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One line of the daemon, of a guest's log, or of QEMU in it."""
+    """Read one line of the daemon's log or of a guest's log; QEMU writes to the latter too."""
     found = _DAEMON.match(line) or _QEMU.match(line) or _GUEST.match(line)
     if found is None:
         return None

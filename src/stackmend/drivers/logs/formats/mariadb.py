@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The error log of MariaDB and MySQL, with what Galera writes into it."""
+"""The error log of MariaDB and MySQL, including Galera's messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEVELS = {"Note": "INFO", "System": "INFO", "Warning": "WARNING"}
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One line."""
+    """Read one line."""
     found = _LINE.match(line)
     if found is None:
         return None

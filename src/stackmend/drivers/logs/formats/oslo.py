@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""oslo.log with and without context, of every release since Mitaka: the files of Nova, Neutron, Cinder, Glance ..."""
+"""oslo.log with and without context, of every release since Mitaka: the logs of Nova, Neutron, Cinder, Glance ..."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEVELS = {"WARN": "WARNING", "TRACE": "ERROR", "AUDIT": "INFO", "NOTICE": "INFO
 
 
 def context_of(inside: str) -> tuple[str, str]:
-    """(request, global request) of what is in the brackets."""
+    """(request, global request) from the text in the brackets."""
     asked = [word for word in inside.split()[:2] if word.startswith("req-")]
     if len(asked) == 2:
         return asked[1], asked[0]
@@ -30,7 +30,7 @@ def context_of(inside: str) -> tuple[str, str]:
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One line; those of a traceback go on with the message before."""
+    """Read one line; the lines of a traceback continue the message before them."""
     found = _HEAD.match(line)
     if found is None:
         return None

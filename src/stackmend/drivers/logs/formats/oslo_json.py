@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""oslo.log's JSON and Fluentd formatters: one object a line."""
+"""oslo.log's JSON and Fluentd formatters: one object on each line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackmend.model.diagnosing.logs import Context, Format, Line
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One object with ``message`` and ``levelname`` (JSON) or ``level`` (Fluentd)."""
+    """Read one object with ``message`` and ``levelname`` (JSON) or ``level`` (Fluentd)."""
     if not line.startswith("{"):
         return None
     try:

@@ -15,7 +15,7 @@ _LEVELS = {"EMER": "CRITICAL", "ERR": "ERROR", "WARN": "WARNING", "DBG": "DEBUG"
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One line."""
+    """Read one line."""
     found = _LINE.match(line)
     at = iso(found["second"].replace("T", " "), found["fraction"], "Z", context) if found else None
     if found is None or at is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RabbitMQ's log, of today's releases and of those before 3.7."""
+"""RabbitMQ's log, as written by current releases and by those before 3.7."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OLD = re.compile(
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One line, or the head of a report whose lines follow."""
+    """Read one line, or the header of a report whose lines follow."""
     if (found := _LINE.match(line)) is not None:
         at = iso(found["second"], found["fraction"], found["zone"], context)
         level = {"notice": "INFO"}.get(found["level"], found["level"].upper())

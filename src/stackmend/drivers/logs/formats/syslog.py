@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""syslog, with the short time that has no year and with rsyslog's: whatever program wrote it, and oslo.log within."""
+"""syslog, with the short time without a year or with rsyslog's: lines of any program, with or without oslo.log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BAD = re.compile(r"\b(error|failed|denied|DENIED|fatal|cannot|Out of memory|oom
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One line; syslog writes no level into a file, so words that tell of trouble make it a warning."""
+    """Read one line. syslog writes no level to its files, so a line with words of trouble counts as a warning."""
     if (short := _SHORT.match(line)) is not None:
         at, rest = without_year(short["month"], short["day"], short["clock"], context), short["rest"]
     elif (long := _LONG.match(line)) is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines of oslo.log without their time, as people paste them into tickets: they keep the order of their file."""
+"""Lines of oslo.log without times, as people paste them into tickets: they keep the order of their file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TROUBLE = re.compile(r"\b(failed|error|Failed|Error)\b")
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One line that names a logger with its context, or begins with the instance."""
+    """Read one line that names a logger with its context, or that begins with the instance."""
     found = _LINE.match(line)
     if found is None or not (found["instance"] or (found["logger"] and found["context"])):
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests as uWSGI writes them, for APIs that run under it."""
+"""Requests as uWSGI logs them, for APIs that run under it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINE = re.compile(
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One request."""
+    """Read one request."""
     found = _LINE.match(line)
     if found is None or found["month"] not in MONTHS:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests as eventlet's WSGI server writes them (``neutron.wsgi``), without oslo.log's head."""
+"""Requests as eventlet's WSGI server logs them (``neutron.wsgi``), without oslo.log's header."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LINE = re.compile(
 
 
 def read(line: str, context: Context) -> Line | None:
-    """One request."""
+    """Read one request."""
     found = _LINE.match(line)
     at = clf(found["time"], "", context) if found else None
     if found is None or at is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How folders of logs are laid out: one module a layout, found by walking this package. Each holds one ``LAYOUT``."""
+"""How log folders are laid out: one module for each layout, found by walking this package. Each has one ``LAYOUT``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from stackmend.model.diagnosing.logs import Layout
 
 @cache
 def layouts() -> tuple[Layout, ...]:
-    """Every layout, those that recognise more before those that recognise less."""
+    """Every layout, the more specific ones first."""
     names = sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
     found: list[Layout] = [importlib.import_module(f"{__name__}.{name}").LAYOUT for name in names]
     return tuple(sorted(found, key=lambda one: (one.order, one.name)))
 
 
 def place(parts: tuple[str, ...]) -> tuple[str, str]:
-    """(host, service) of a file by the names on its path; "" for what no layout knows."""
+    """(host, service) of a file by the names on its path; "" for whatever no layout recognises."""
     for layout in layouts():
         if (found := layout.place(parts)) is not None:
             return found

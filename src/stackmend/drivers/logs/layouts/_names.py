@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Services by the names of their files."""
+"""Services by the names of their log files."""
 
 from __future__ import annotations
 
 import re
 
-#: what rotation, compression and collectors put behind a name
+#: what rotation, compression and collectors append to a name
 _BEHIND = re.compile(
     r"(?:\.(?:log|txt|out|err|json|export|gz|zst|xz|bz2|old|tailed|bzip2|\d{1,3})|[-.]\d{8}(?:-?\d{2,6})?|[-_]error_log|[-_]access_log)$"
 )
@@ -20,12 +20,12 @@ _SERVICES = (
 )  # fmt: skip
 
 
-#: whose folder a file is in, where its name leaves that out: /var/log/cinder/volume.log
+#: the projects after which folders are named, if the name of the file leaves them out: /var/log/cinder/volume.log
 _PROJECTS = ("nova", "neutron", "cinder", "glance", "placement")
 
 
 def service_of(name: str, folder: str = "") -> tuple[str, str]:
-    """(service, what is behind it, such as a host) of a file's name in a folder of that name."""
+    """(service, whatever follows it, such as a host) from the name of a file and of its folder."""
     while (cut := _BEHIND.sub("", name)) != name and cut:
         name = cut
     names = (name, f"{folder}-{name}") if folder in _PROJECTS else (name,)

@@ -10,7 +10,7 @@ _ABOVE = {"var", "log", "volumes", "kolla_logs", "_data", "lib", "docker"}
 
 
 def place(parts: tuple[str, ...]) -> tuple[str, str] | None:
-    """Host by the folder above, if it is none of the system's."""
+    """Take the host from the folder above, unless that is one of the system's folders."""
     for mark in ("kolla", "kolla_logs"):
         if mark in parts[:-1]:
             above = [part for part in parts[: parts.index(mark)] if part not in _ABOVE and part != "/"]

@@ -12,7 +12,7 @@ _CONTAINER = re.compile(r".+[_-]container[_-][0-9a-f]{8}$")
 
 
 def place(parts: tuple[str, ...]) -> tuple[str, str] | None:
-    """The container counts as a host: it has an address and a name of its own."""
+    """Take the container for the host: it has an address and a name of its own."""
     for number, part in enumerate(parts[:-1]):
         if _CONTAINER.match(part) or parts[max(0, number - 2) : number] == ("openstack", "log"):
             return part, service_of(parts[-1], parts[-2] if len(parts) > 1 else "")[0]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from stackmend.drivers.logs.layouts._names import service_of
 from stackmend.model.diagnosing.logs import Layout
 
-#: folders that are named for what is in them, not for a host
+#: folders named after their contents, not after a host
 _OF_SERVICES = {
     "nova", "neutron", "cinder", "glance", "placement", "keystone", "libvirt", "qemu", "rabbitmq", "mysql", "mariadb",
     "apache2", "httpd", "nginx", "haproxy", "openvswitch", "ovn", "heat", "horizon", "journal", "log", "logs", "var",
@@ -14,10 +14,10 @@ _OF_SERVICES = {
 
 
 def place(parts: tuple[str, ...]) -> tuple[str, str] | None:
-    """Host by the folder above ``var/log``, else by the last one that no service is named for."""
+    """Take the host from the folder above ``var/log``, or else from the last folder not named after a service."""
     service, behind = service_of(parts[-1], parts[-2] if len(parts) > 1 else "")
     if parts[-2:-1] == ("qemu",):
-        service = "libvirt"  # a file a guest, named instance-0000001a.log
+        service = "libvirt"  # one file for each guest, named instance-0000001a.log
     above = list(parts[:-1])
     for number in range(len(above) - 1):
         if above[number : number + 2] == ["var", "log"]:

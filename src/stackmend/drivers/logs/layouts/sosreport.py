@@ -12,7 +12,7 @@ _REPORT = re.compile(r"sos(?:report|collector)?-(?P<host>.+?)(?:-\d{4,10})?-\d{4
 
 
 def place(parts: tuple[str, ...]) -> tuple[str, str] | None:
-    """Host by the name of the report."""
+    """Take the host from the name of the report."""
     for part in parts[:-1]:
         if (found := _REPORT.match(part)) is not None:
             return found["host"], service_of(parts[-1], parts[-2] if len(parts) > 1 else "")[0]
