@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of images and their content: asked of every node of Glance."""
+"""Checks of images and their content, made on every Glance node."""

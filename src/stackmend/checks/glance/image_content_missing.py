@@ -2,31 +2,34 @@
 """A node of Glance does not have the content of an image, or other content.
 
 ## What is wrong
-Glance records the image as active. One of its nodes (a glance-api, or the folder of its filesystem store) does not have
-its content (code `missing`), has fewer or more bytes (`size`), or other bytes than the hash that Glance recorded
-(`hash`; only `stackmend image verify` reads the bytes). `elsewhere` names the nodes that have it.
+Glance records the image as active, but one Glance node (a glance-api, or the folder of its filesystem store) does not
+have its content. Either the content is not there at all (code `missing`), its size differs (`size`), or its hash is not
+the one that Glance recorded (`hash`; only `stackmend image verify` reads the content). `elsewhere` names the nodes that
+have the content.
 
 ## Why it matters
-A compute host whose request for the image is dealt to this node cannot build a server: one build in so many fails
-("Image has no associated data"). Older releases of Nova try again on another host, ask Neutron for ports once more, and
-leave those of the failed attempt behind. Since the records are right, `openstack image show` looks healthy. Where no
-node has the content whole, no server can be built from the image at all, and shelved servers cannot come back.
+A compute host whose download is sent to this node cannot build the server, so a share of all builds fails ("Image has
+no associated data"). Older releases of Nova try again on another host, ask Neutron for ports once more, and leave the
+ports of the failed attempt behind. Because the records are right, `openstack image show` looks healthy. If no node has
+the whole content, no server can be built from the image at all, and shelved servers cannot be unshelved.
 
 ## How it comes about
-Several glance-api nodes with `filesystem_store_datadir` on a disk of their own: an upload is stored by the one node
-that the balancer chose. A node that was set up anew or restored; a disk that was full; files removed by hand.
+Several glance-api nodes each have `filesystem_store_datadir` on a disk of their own, and an upload is stored only on
+the node that the load balancer chose. Or a node was reinstalled or restored, a disk was full, or somebody removed files
+by hand.
 
 ## How to see it by hand
-Ask each node, not the balancer: `curl -o /dev/null -w '%{http_code}' -H @token -H 'Range: bytes=0-0'
-http://<node>:9292/v2/images/<id>/file`: 206 where the content is there, 204 ("no content") where it is not. On the
-nodes: `ls -l /var/lib/glance/images/<id>` and `sha512sum`, compared with `os_hash_value` of the image.
+Ask each node, not the load balancer: `curl -o /dev/null -w '%{http_code}' -H @token -H 'Range: bytes=0-0'
+http://<node>:9292/v2/images/<id>/file`. The answer is 206 if the content is there, and 204 ("no content") if it is not.
+On the nodes, run `ls -l /var/lib/glance/images/<id>` and `sha512sum`, and compare the results with the image's size and
+`os_hash_value`.
 
 ## Repair and its risk
-`stackmend image copy` copies the content from a store that has it whole, with checksums, and puts a damaged file aside;
-undo takes it away again. `stackmend image isolate` takes the node out of the balancer meanwhile. What lasts is one
-store for all nodes: with several stores configured `stackmend image copy <image> --to-store <store>` has Glance copy
-into a shared one. Never delete or deactivate the image: where no node has the content, its record is what tells which
-content it was.
+`stackmend image copy` copies the content from a store that has all of it, verifies checksums and moves a damaged file
+aside; undo removes the copy again. Meanwhile, `stackmend image isolate` takes the node out of the load balancer. The
+lasting solution is one store for all nodes: if several stores are configured, `stackmend image copy <image> --to-store
+<store>` has Glance copy the content into a shared one. Never delete or deactivate the image: if no node has the
+content, only the image's record still says which content it was.
 """
 
 from collections.abc import Iterator
@@ -39,9 +42,9 @@ _BAD = (Held.MISSING, Held.SIZE, Held.HASH)
 
 
 def find(visit: StoreVisit) -> Iterator[dict[str, Any]]:
-    """A row an image and node. What a store does not have is missing only if its files are all there is of the image.
+    """One row for each image and node. Absence from a store counts only if the store's files are all there is of it.
 
-    Where locations are not known, an image that no store has may be in another kind of store: nothing is said of it.
+    If the locations are not known, an image that no store has may be in another kind of store, and is not reported.
     """
     for image in visit.images.values():
         whole = [node.name for node in visit.nodes if _held(node.held.get(image.id)) is Held.WHOLE]

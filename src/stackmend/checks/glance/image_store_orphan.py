@@ -2,24 +2,26 @@
 """A file in a store of Glance belongs to no image.
 
 ## What is wrong
-The folder of a filesystem store has a file called as an image is (a UUID), and Glance has no image of that id, neither
-one that is not deleted nor one whose content waits to be scrubbed. It has not been written to for a day.
+The folder of a filesystem store has a file with the name of an image (a UUID). Glance has no image with that id: no
+live one, and no deleted one whose content waits to be scrubbed. The file has not been written to for a day.
 
 ## Why it matters
-It takes room that nobody accounts for: a deleted image of 80 GB stays for ever on the node that did not take part.
+It takes space that nobody accounts for: a deleted image of 80 GB stays for ever on a node that did not take part in the
+deletion.
 
 ## How it comes about
-Deleting an image removes the file on the node that was asked; with stores that are not shared the others keep theirs.
-An upload that was cut off, a deletion that failed while the disk was away, a database restored from a backup.
+Deleting an image removes the file only on the node that handles the request; if stores are not shared, the other nodes
+keep theirs. Or an upload was cut off, a deletion failed while the disk was not there, or the database was restored from
+a backup.
 
 ## How to see it by hand
 `ls /var/lib/glance/images` on each node, and for each name `openstack image show <name>`; in Glance's database
 `SELECT status, deleted FROM images WHERE id = '<name>'`.
 
 ## Repair and its risk
-None here: a file may be the only copy of what a restored database has forgotten. Move it aside, and delete it when
-nobody has missed anything for a while. Without Glance's database nothing is said: its API does not show images whose
-content waits to be scrubbed (`delayed_delete`).
+None here: the file may be the only copy of an image that a restored database has forgotten. Move it aside, and delete
+it once nobody has missed anything for a while. Without access to Glance's database nothing is reported, because its API
+does not show images whose content waits to be scrubbed (`delayed_delete`).
 """
 
 from collections.abc import Iterator
@@ -32,7 +34,7 @@ from stackmend.model.objects.images import StoreVisit
 
 
 def find(visit: StoreVisit) -> Iterator[dict[str, Any]]:
-    """A row a file. SourceError where it is not known which images there are."""
+    """One row for each file. SourceError if it is not known which images exist."""
     stores = [node for node in visit.nodes if not node.api]
     if stores and visit.known is None:
         raise SourceError("which files belong to no image is known by Glance's database alone, and none is configured")

@@ -2,25 +2,25 @@
 """Several nodes of Glance keep images in folders that they do not share.
 
 ## What is wrong
-Two or more nodes of Glance have filesystem stores of their own: their folders lie on local file systems, or hold
+Two or more Glance nodes have filesystem stores of their own: the folders are on local file systems, or contain
 different files.
 
 ## Why it matters
-Glance does not copy between nodes. Every image is on the node that took its upload, and on no other, until somebody
-copies it: see `image-content-missing` for what users notice. Deleting an image leaves its copies behind on the others.
+Glance does not copy between nodes. Every image is only on the node that received the upload until somebody copies it.
+See `image-content-missing` for what users notice. Deleting an image leaves its copies behind on the other nodes.
 
 ## How it comes about
-A second glance-api was added for availability, with the default back end; a shared file system that was not mounted
-when the service started, so that it wrote into the empty mount point.
+A second glance-api was added for availability, with the default back end. Or a shared file system was not mounted when
+the service started, so that it wrote into the empty mount point.
 
 ## How to see it by hand
-`df /var/lib/glance/images` on each node: a local file system says it. `glance-api.conf`: `filesystem_store_datadir` and
-`enabled_backends` (or `stores`).
+Run `df /var/lib/glance/images` on each node: a local file system is the sign. In `glance-api.conf`, look at
+`filesystem_store_datadir` and `enabled_backends` (or `stores`).
 
 ## Repair and its risk
-None by a plan. Use one store for all nodes (Ceph, Swift, S3, NFS), and have Glance copy into it:
-`stackmend image copy <image> --to-store <store>`. Until then keep one node behind the balancer
-(`stackmend image isolate`), or copy after each upload, and prove it with `stackmend image verify`.
+No plan repairs this. Use one store for all nodes (Ceph, Swift, S3, NFS), and have Glance copy the images into it:
+`stackmend image copy <image> --to-store <store>`. Until then, keep only one node behind the load balancer
+(`stackmend image isolate`), or copy each image after its upload and check the result with `stackmend image verify`.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ from stackmend.model.objects.images import Held, Node, StoreVisit
 
 
 def find(visit: StoreVisit) -> Iterator[dict[str, Any]]:
-    """One row at most, for all stores that differ from each other."""
+    """At most one row, for all stores that differ from each other."""
     stores = sorted((node for node in visit.nodes if not node.api), key=lambda node: node.name)
     apart = [node for node in stores if node.storage.shared is False]
     if len({node.host for node in apart}) > 1:
@@ -43,7 +43,7 @@ def find(visit: StoreVisit) -> Iterator[dict[str, Any]]:
 
 
 def _split(visit: StoreVisit, image: str) -> list[str]:
-    """Nodes of which some have an image whole and some have nothing of it, where both kinds are of one sort."""
+    """The nodes of one sort, if some of them have the whole image and others have nothing of it."""
     for api in (True, False):
         held = {node.name: node.held[image].held for node in visit.nodes if node.api is api and image in node.held}
         if {Held.WHOLE, Held.MISSING} <= set(held.values()):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the disks and directories on compute hosts, run for each host that an audit visits."""
+"""Checks of disks and directories on compute hosts, run for each host that an audit visits."""

@@ -2,25 +2,26 @@
 """The disk of a server names a base that is not there.
 
 ## What is wrong
-A disk of a server that lives on the host has a backing file in its chain that does not exist.
+A server on this host has a disk with a backing file in its chain that does not exist.
 
 ## Why it matters
-The guest does not start: QEMU cannot open its disk. One that runs goes on, for the kernel keeps a file that is open
-(code `running`), **until it is stopped**: do not let it stop before the file is back.
+The guest does not start, because QEMU cannot open its disk. A running guest (code `running`) keeps running **until it
+is stopped**, because the kernel keeps the open file: do not let the guest stop before the file is back.
 
 ## How it comes about
-A base that was removed by hand or by the image cache manager of another host that shares the directory and does not
-know its servers; an instances directory that was copied without `_base`; a file system that was restored from a backup.
-The OpenStack Operations Guide tells such a story ("Disappearing Images").
+Somebody removed the base by hand; or the image cache manager of another host removed it, because it shares the
+directory but does not know this host's servers. Or the instances directory was copied without `_base`, or the file
+system was restored from a backup. The OpenStack Operations Guide describes such a case ("Disappearing Images").
 
 ## How to see it by hand
 `stackmend host salvage <host> --inventory`; `qemu-img info -U --backing-chain <instances>/<uuid>/disk`.
 
 ## Repair and its risk
-None here. Where a process still has the file open, copy it back from there first: `ls -l /proc/<pid>/fd` shows it as
-deleted, `cp --sparse=always /proc/<pid>/fd/<n> <path>`. Else copy it from another host that has the same name in
-`_base`, and compare the sizes: the name is the SHA-1 of the image's id. Else a hard reboot makes nova-compute fetch the
-image again, where Glance still has it. A disk on a base of other content is destroyed when it is written to.
+None here. If a process still has the file open, copy it back from there first: `ls -l /proc/<pid>/fd` shows it as
+deleted; then run `cp --sparse=always /proc/<pid>/fd/<n> <path>`. Otherwise copy the file from another host that has one
+with the same name in `_base`, and compare the sizes: the name is the SHA-1 of the image's id. Otherwise, if Glance
+still has the image, a hard reboot makes nova-compute fetch it again. A disk whose base has different content is
+destroyed as soon as it is written to.
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ from stackmend.model.objects.disks import Ownership, Visit
 
 
 def find(visit: Visit) -> Iterator[dict[str, Any]]:
-    """A row a disk; of a server that moves its files may not be complete yet."""
+    """One row for each disk; a server that is being moved is skipped, because its files may not be complete yet."""
     found = visit.inventory
     for folder in found.folders:
         owner = visit.owners[folder.name]

@@ -2,27 +2,27 @@
 """A base in the image cache of a host is under no disk.
 
 ## What is wrong
-A file in `_base` of a host has not been touched for a week, no disk on the host has it in its chain of backing files,
-and no process has it open.
+A file in a host's `_base` directory has not been touched for a week, no disk on the host has it in its chain of backing
+files, and no process has it open.
 
 ## Why it matters
-It takes room: an image of 40 GB that was used once stays for ever.
+It takes space: an image of 40 GB that was used once stays for ever.
 
 ## How it comes about
 nova-compute does not clean its cache: `[image_cache] remove_unused_base_images` is false, or `manager_interval` is -1.
-With its defaults it touches what is in use every 40 minutes and removes what was not touched for a day, so that nothing
-is left to be found here. Servers that were unshelved are based on an image that is not their `image_ref`
-(Launchpad bug 1732428): chains tell, the database does not.
+With its defaults, it touches the bases in use every 40 minutes and removes those not touched for a day, so that this
+check finds nothing. An unshelved server is based on an image that is not its `image_ref` (Launchpad bug 1732428): the
+chains show that, the database does not.
 
 ## How to see it by hand
-`stackmend host salvage <host> --inventory` lists each base with how many disks are on it;
-`qemu-img info -U --backing-chain <disk>` shows the chain of one.
+`stackmend host salvage <host> --inventory` lists each base with the number of disks on it;
+`qemu-img info -U --backing-chain <disk>` shows the chain of one disk.
 
 ## Repair and its risk
-None here. Let nova-compute do it: set `remove_unused_base_images` and wait for the image cache manager. If a file is
-removed that a disk needs, the guest does not start again. So nothing is said of a host that may share its storage, on
-which a server moves, which has directories in quarantine (their disks are not looked at), where a disk or a directory
-could not be read, or where a root disk has no base (then what it was made of is not in any chain).
+None here. Let nova-compute do it: set `remove_unused_base_images` and wait for the image cache manager. If a file that
+a disk needs is removed, the guest does not start again. So nothing is reported for a host in these cases: its storage
+may be shared, a server on it is being moved, it has directories in quarantine (their disks are not examined), a disk or
+a directory could not be read, or a root disk has no base (then no chain shows what the disk was made from).
 """
 
 from collections.abc import Iterator
@@ -32,12 +32,12 @@ from stackmend.hosts.visits import judged_alone
 from stackmend.model.check import HostCheck, Severity
 from stackmend.model.objects.disks import Inventory, Ownership, Visit
 
-#: name of a root disk
+#: the name of a root disk
 _ROOT = "disk"
 
 
 def find(visit: Visit) -> Iterator[dict[str, Any]]:
-    """A row a base."""
+    """One row for each unused base."""
     found = visit.inventory
     judged_alone(found)
     moving = any(owner.verdict is Ownership.MOVING for owner in visit.owners.values())
@@ -56,7 +56,7 @@ def find(visit: Visit) -> Iterator[dict[str, Any]]:
 
 
 def _unclear(found: Inventory) -> bool:
-    """Whether a disk may be on a base that no chain shows."""
+    """Whether a disk may need a base that no chain shows."""
     for folder in found.folders:
         if folder.problems or any(disk.image.problem for disk in folder.disks):
             return True

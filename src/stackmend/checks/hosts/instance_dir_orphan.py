@@ -2,28 +2,28 @@
 """A directory of a server lies on a host, and no server owns it there.
 
 ## What is wrong
-In the instances directory of a host is `<uuid>`, `<uuid>_resize`, `<uuid>_del` or the like, and no cell knows such a
-server, its server lives on another host, or its server was deleted more than a day ago. Nothing on the host uses it:
-no process has a file of it open, libvirt has no domain for it, no disk is based on it, and nothing in it has changed
-for a week.
+The instances directory of a host contains `<uuid>`, `<uuid>_resize`, `<uuid>_del` or the like. But no cell knows the
+server, the server is on another host, or it was deleted more than a day ago. Nothing on the host uses the directory: no
+process has a file in it open, libvirt has no domain for it, no disk is based on a file in it, and nothing in it has
+changed for a week.
 
 ## Why it matters
-The disks fill the host: Placement does not count them, so that the scheduler sends servers to a disk that is full.
-It may also be the last copy of somebody's data.
+The disks fill the host. Placement does not count them, so the scheduler sends servers to a full disk. The directory may
+also be the last copy of somebody's data.
 
 ## How it comes about
-A migration or evacuation that failed half way, a server that was deleted while its host was down and whose clean-up
-Nova gave up (`maximum_instance_delete_attempts`, 5), a row that was purged before nova-compute had removed the files.
+A migration or evacuation failed half way. Or a server was deleted while its host was down, and Nova gave up cleaning up
+after `maximum_instance_delete_attempts` (5). Or a row was purged before nova-compute had removed the files.
 
 ## How to see it by hand
-`stackmend host salvage <host> --inventory` lists every directory with whose it is; `openstack server show <uuid>`.
+`stackmend host salvage <host> --inventory` lists every directory and its owner; `openstack server show <uuid>`.
 
 ## Repair and its risk
-By hand, because a directory that is moved may hold what nobody else has:
-`stackmend host salvage <host> --orphans --quarantine` moves it aside on the same file system, looks again before it
-does, and can be undone. Nothing is deleted. A directory is not reported while the storage may be shared with other
-hosts, while anything of its server moves, is being built or waits for nova-compute to clean up, or while it cannot be
-seen who has its files open. Directories with names of old releases (`instance-0000002a`) are told by the number.
+By hand, because the directory may hold data that exists nowhere else:
+`stackmend host salvage <host> --orphans --quarantine` checks once more, then moves it aside on the same file system,
+and can be undone. Nothing is deleted. A directory is not reported while the storage may be shared with other hosts,
+while its server is being moved or built or waits for nova-compute to clean up, or while it is not known who has its
+files open. Directories with names of old releases (`instance-0000002a`) are matched by the number.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ from stackmend.model.objects.disks import Visit
 
 
 def find(visit: Visit) -> Iterator[dict[str, Any]]:
-    """A row a directory."""
+    """One row for each orphaned directory."""
     judged_alone(visit.inventory)
     days = visit.ages["unchanged"] / 86_400
     for folder in visit.inventory.folders:

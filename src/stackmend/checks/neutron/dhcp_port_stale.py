@@ -2,14 +2,14 @@
 """A DHCP port belongs to an agent that does not serve the network any more.
 
 ## What is wrong
-A port with owner `network:dhcp` has been unchanged for a day, and no DHCP agent that the network is scheduled to runs
-on its host. The `code` says why:
+A port with owner `network:dhcp` has been unchanged for a day, and none of the DHCP agents to which the network is
+scheduled runs on the port's host. The `code` says why:
 
 * `reserved`: it was set aside when its agent went (`reserved_dhcp_port`), and no agent has taken it over;
 * `agent-gone`: no DHCP agent is known on its host;
 * `not-scheduled`: the agent there does not serve this network.
 
-OVN has no such ports of its own (`network:distributed`).
+OVN has no such ports: its own have the owner `network:distributed`.
 
 ## Why it matters
 Each one uses an address of the network, and the address may be listed as a DHCP server in the servers' network caches.

@@ -4,11 +4,11 @@
 ## What is wrong
 A port has the server's id, but nothing else makes it one of the server's NICs: it has no row in `virtual_interfaces`,
 and it is not in use on the server's host. It is `unlisted` if the network cache does not have it either. It is
-`adopted` if Nova's healer has added it to the cache since: it was created during the build of the server, is DOWN while
-the server runs or bound to another host, and Nova has rows of the server's other NICs.
+`adopted` if Nova's healer has added it to the cache since: it was created during the build of the server, it is DOWN
+while the server runs or is bound to another host, and Nova has rows for the server's other NICs.
 
 ## Why it matters
-It uses an address and quota, and a forced heal of the cache *adopts* it: the server then seems to have one NIC more
+It uses an address and quota, and a forced heal of the cache *adopts* it: the server then seems to have one more NIC
 than was requested, and only the hypervisor can show the difference.
 
 ## How it comes about
@@ -24,9 +24,9 @@ one is DOWN or bound to another host, and was created between the server's `crea
 An `unlisted` port that Nova created for the failed build is deleted; one that its owner created, and every doubtful
 one, is only freed (`device_id` cleared, unbound). The address of a deleted port returns to the pool.
 
-An `adopted` port is left to a human, because only the guest shows whether it is a NIC: `virsh domiflist` on its host
-lists its MAC or not. If not: `openstack server remove port <server> <port>`. Until then the server's
-`virtual_interfaces` rows are left alone, since a row of its own would make the leftover a NIC for good.
+An `adopted` port is left to a human, because only the guest shows whether it is a NIC: check whether `virsh domiflist`
+on its host lists its MAC. If it does not, run `openstack server remove port <server> <port>`. Until then the server's
+`virtual_interfaces` rows are left alone, because a row of its own would make the leftover a NIC for good.
 """
 
 from stackmend.model.check import Check, Severity

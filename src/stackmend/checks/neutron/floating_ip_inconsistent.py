@@ -5,8 +5,8 @@
 A floating IP names the port that holds its public address, the port and address it leads to, and the router that joins
 them. The `code` says which of them does not fit:
 
-* `fixed-address`: the port it leads to does not have the address it leads to, or none is named;
-* `router`: no router is named, or one that has no interface in the network of the port, or no gateway in the external
+* `fixed-address`: the port it leads to does not have the address it leads to, or no address is named;
+* `router`: no router is named, or the router has no interface in the port's network or no gateway in the external
   network;
 * `public-address`: the port that holds its public address has another address;
 * `status`: it is ACTIVE, but leads to no port.
@@ -47,7 +47,7 @@ CHECK = Check(
     resource=("floating-ip", "floating_ip"),
     key=("floating_ip", "code"),
     needs=frozenset({"neutron"}),
-    # what is judged is one address of one port: held, held_by
+    # one address of one port is judged: held, held_by
     reads={
         "neutron_floatingips": {"id": "floating_ip"},
         "neutron_other_attributes": {"id": "neutron_floatingips.standard_attr_id"},

@@ -9,7 +9,7 @@ says what its `device_id` names:
 * `deleted`: a floating IP that no longer exists, or that uses another port.
 
 ## Why it matters
-The public address can be given to nobody, and no project sees it: external networks run out of addresses.
+The public address cannot be given to anybody, and no project sees it. In time, external networks run out of addresses.
 
 ## How it comes about
 neutron-server died while it created or deleted a floating IP (bug 1540844), or the floating IP was deleted by SQL.

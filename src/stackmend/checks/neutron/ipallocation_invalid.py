@@ -5,7 +5,7 @@
 A row of `ipallocations` gives an address of a subnet to a port. The `code` says what is wrong with it:
 
 * `no-port`: it names no port;
-* `wrong-network`: it names another network than its port and its subnet, which agree;
+* `wrong-network`: it names a network other than that of its port and its subnet, which agree;
 * `foreign-subnet`: the subnet belongs to another network than the port;
 * `outside-subnet`: the IPv4 address is not one of the subnet's (IPv6 addresses are not checked).
 
@@ -22,9 +22,9 @@ address without a port is only in the database:
 `SELECT ip_address, subnet_id FROM ipallocations WHERE port_id IS NULL`.
 
 ## Repair and its risk
-`mend-ipallocation` deletes a row without a port, with its row in Neutron's IPAM, or lets the row name the network of
-the port and the subnet. Make sure that nobody uses the address of the former (`arping`). An address that does not fit
-may be what the guest has configured, so it is left to a human; the plan has the command.
+`mend-ipallocation` deletes a row without a port, together with its row in Neutron's IPAM, or corrects the network in a
+row to that of the port and the subnet. Before the former, make sure that nobody uses the address (`arping`). An address
+that does not fit may be what the guest has configured, so it is left to a human; the plan has the command.
 """
 
 from stackmend.model.check import Check, Severity
@@ -54,7 +54,7 @@ CHECK = Check(
         " subnet=<a subnet of network {port_network}>,ip-address=<address> {port}, and openstack port unset --fixed-ip"
         " subnet={subnet},ip-address={address} {port}"
     ),
-    # an IPv4 address as a number, part by part; what is no such address has none
+    # an IPv4 address as a number, part by part; anything else has none
     sql="""
         WITH blocks AS (
             SELECT id, 256 * (256 * (256 * a + TRY_CAST(b AS BIGINT)) + TRY_CAST(c AS BIGINT))

@@ -6,16 +6,16 @@ Neutron keeps the addresses of ports in `ipallocations`, and its address managem
 taken in `ipamallocations`. No foreign key joins the two. The `code` says how they differ:
 
 * `leak`: an address of the subnet is taken according to `ipamallocations`, but no port has it;
-* `missing`: a port has the address, but `ipamallocations` does not have it as taken;
+* `missing`: a port has the address, but it is not taken according to `ipamallocations`;
 * `subnet-gone`: the subnet was deleted, and IPAM still has its record of it (`ipamsubnets`).
 
-Addresses are compared as they are written: Neutron writes each one in one way. Clouds with an IPAM driver of their own
-have no rows in these tables and no findings.
+Addresses are compared as text, because Neutron writes each address in only one way. Clouds with an IPAM driver of their
+own have no rows in these tables and no findings.
 
 ## Why it matters
 A leaked address cannot be given to anybody ("IP address already allocated in subnet"), although no port has it; if many
-are leaked, the subnet is exhausted. An address that is missing is offered to the next port, whose creation then fails.
-What is left of a deleted subnet only takes space.
+are leaked, the subnet is exhausted. A missing address is offered to the next port, whose creation then fails. The rows
+left of a deleted subnet only take space.
 
 ## How it comes about
 A port was deleted by SQL, the transaction of a deletion was rolled back in part (bug 1706750), or one of the two tables
@@ -29,8 +29,8 @@ subnet=<subnet>,ip-address=<address>` is refused. In the database:
 
 ## Repair and its risk
 `mend-ipam-allocation` deletes the row of a leaked address, inserts the missing one, or deletes what is left of a
-deleted subnet. First make sure that nobody uses a leaked address (`arping`), because the next port may get it:
-something outside Neutron may have it, or a guest whose port was deleted by SQL (`info-cache-stale-port`; `restore-port`
+deleted subnet. First make sure that nobody uses a leaked address (`arping`), because the next port may get it. The user
+may be something outside Neutron, or a guest whose port was deleted by SQL (`info-cache-stale-port`; `restore-port`
 takes the address again). No API shows or changes these rows.
 """
 

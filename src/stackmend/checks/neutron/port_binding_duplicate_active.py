@@ -2,22 +2,22 @@
 """A port has several active bindings.
 
 ## What is wrong
-`ml2_port_bindings` has more than one row with status ACTIVE for the port. Neutron keeps exactly one: those of other
+`ml2_port_bindings` has more than one row with status ACTIVE for the port. Neutron keeps exactly one: bindings to other
 hosts, created for a live migration, are INACTIVE.
 
 ## Why it matters
-Neutron uses an arbitrary one of them, so the port may be served on the wrong host after the next change, and no live
-migration is possible.
+Neutron picks one of them arbitrarily, so the port may be served on the wrong host after the next change, and live
+migration is not possible.
 
 ## How it comes about
 Two changes of the port at the same moment, or SQL.
 
 ## How to see it by hand
-`GET /v2.0/ports/<port>/bindings` in Neutron's API: `openstack port show` shows one of them.
+`GET /v2.0/ports/<port>/bindings` in Neutron's API; `openstack port show` shows only one of them.
 
 ## Repair and its risk
-`drop-duplicate-binding` deletes those on other hosts, if one is on the server's host. Check first that
-the guest runs there (`virsh list`). For ports that are no server's, the plan names the hosts, and a human decides.
+`drop-duplicate-binding` deletes those on other hosts, if one is on the server's host. Check first that the guest runs
+there (`virsh list`). For ports that do not belong to a server, the plan names the hosts, and a human decides.
 """
 
 from stackmend.model.check import Check, Severity

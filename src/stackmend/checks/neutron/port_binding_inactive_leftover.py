@@ -5,7 +5,7 @@
 A port of an idle server has its ACTIVE binding on the server's host, and in addition an INACTIVE one on another host.
 
 ## Why it matters
-No live migration to that host is possible: Neutron refuses a second binding of the port there (409, "Binding for port
+Live migration to that host is not possible: Neutron refuses a second binding of the port there (409, "Binding for port
 ... already exists", in the conductor's log), and Nova reports "No valid host was found".
 
 ## How it comes about
@@ -13,7 +13,7 @@ Before a live migration Nova creates an INACTIVE binding of each port on the tar
 middle, or Neutron did not answer when the binding should have been deleted (bugs 1979072, 1960412).
 
 ## How to see it by hand
-`GET /v2.0/ports/<port>/bindings` in Neutron's API: `openstack port show` shows only the ACTIVE one.
+`GET /v2.0/ports/<port>/bindings` in Neutron's API; `openstack port show` shows only the ACTIVE one.
 
 ## Repair and its risk
 The INACTIVE binding is deleted with its levels; the ACTIVE one is never touched. Check first that the guest does not

@@ -2,11 +2,11 @@
 """The binding of a port and its levels do not fit together.
 
 ## What is wrong
-For each host that a port is bound on, `ml2_port_binding_levels` says which mechanism driver bound it to which segment
+For each host to which a port is bound, `ml2_port_binding_levels` says which mechanism driver bound it to which segment
 of its network. The `code` says what does not fit:
 
-* `missing`: the port is bound on the host, and has no level for it;
-* `orphan`: it has a level for a host that it has no binding on;
+* `missing`: the port is bound to the host, but has no level for it;
+* `orphan`: it has a level for a host to which it has no binding;
 * `wrong-segment`: a level names no segment, or one of another network.
 
 Inactive bindings of a move in progress are not judged.
@@ -24,9 +24,9 @@ by SQL.
 ON l.port_id = b.port_id AND l.host = b.host WHERE b.port_id = '<port>'`.
 
 ## Repair and its risk
-`mend-binding-levels` deletes levels without a binding; it names the network's segment, or inserts the missing level, if
-the network has exactly one static segment and exactly one driver has bound the other ports on that host. Otherwise let
-Neutron bind the port again, which interrupts its traffic: `openstack port unset --host <port>`, then
+`mend-binding-levels` deletes levels without a binding. It corrects the segment in a level, or inserts the missing
+level, if the network has exactly one static segment and exactly one driver has bound the other ports on that host.
+Otherwise let Neutron bind the port again, which interrupts its traffic: `openstack port unset --host <port>`, then
 `openstack port set --host <host> <port>`.
 """
 

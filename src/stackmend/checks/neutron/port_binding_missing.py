@@ -2,8 +2,8 @@
 """A port has no active binding.
 
 ## What is wrong
-Neutron keeps for each port where it is plugged: one row in `ml2_port_bindings` with status ACTIVE, even if the port is
-unbound. This port has none. The `code` says what it has instead:
+Neutron records where each port is plugged: one row in `ml2_port_bindings` with status ACTIVE, even if the port is
+unbound. This port has no such row. The `code` says what it has instead:
 
 * `none`: no row at all;
 * `only-inactive`: only rows with status INACTIVE, as a live migration creates them.

@@ -41,7 +41,7 @@ CHECK = Check(
         "nova_vifs": {"instance_uuid": "server"},
         "nova_virtual_interfaces": {"uuid": "port"},
     },
-    ages={"idle": 900},  # as server-wrong-host: the explanation of a finding must not be reported after it
+    ages={"idle": 900},  # the same age as server-wrong-host: the explanation of a finding must not be reported after it
     explained_by={
         "server-wrong-host": {"server": "server"},
         "server-on-nonexistent-host": {"server": "server"},

@@ -2,17 +2,17 @@
 """A router and one of its ports disagree.
 
 ## What is wrong
-A port of a router says so itself (`device_owner`, `device_id`), and the router has a row of it (`routerports`); the
-gateway is named by the router as well (`gw_port_id`). The `code` says what does not fit:
+A port names its router (`device_owner`, `device_id`), and the router has a row for the port (`routerports`). The router
+also names its gateway port (`gw_port_id`). The `code` says what does not fit:
 
-* `no-row`: the router exists, but has no row of the port;
-* `wrong-row`: the row names another router than the port, or another kind of port;
+* `no-row`: the router exists, but has no row for the port;
+* `wrong-row`: the row names a router other than the port's, or another kind of port;
 * `router-gone`: the router does not exist;
-* `gateway`: the router names a port as its gateway that is not one, or is another router's.
+* `gateway`: the port that the router names as its gateway is not a gateway, or belongs to another router.
 
 ## Why it matters
-The subnet is not routed, or the interface cannot be removed: the port is refused as "owned by" the router, and the
-router does not know it. A port without its router uses an address, often the gateway's.
+The subnet is not routed, or the interface cannot be removed: Neutron refuses to delete the port because it is "owned
+by" the router, and the router does not know it. A port without its router uses an address, often the gateway's.
 
 ## How it comes about
 Adding or removing an interface was interrupted (bug 1540271), `device_owner` was edited, or a router was deleted by

@@ -3,13 +3,13 @@
 
 ## What is wrong
 Port security is enabled for one of a live server's ports (`portsecuritybindings`), but the port has no security group
-(`securitygroupportbindings`). It may be meant so (`openstack port create --no-security-group`), which no row tells.
+(`securitygroupportbindings`). This may be intended (`openstack port create --no-security-group`): no row tells.
 
 A port without a row in `portsecuritybindings` is not reported: Neutron treats it as secured, and ports older than that
 extension have none.
 
 ## Why it matters
-Without a group nothing is allowed: all traffic to and from the NIC is dropped, but for DHCP and the like.
+Without a group nothing is allowed: all traffic to and from the NIC is dropped, except DHCP and the like.
 
 ## How it comes about
 The rows were lost in a restore of single tables, a security group was deleted by SQL (which deletes its bindings), or
@@ -20,8 +20,8 @@ the owner removed all groups.
 
 ## Repair and its risk
 By hand, because only the owner knows which groups the port had: `openstack port set --security-group <group> <port>`.
-The server's other ports may show them. Never bind the default group unasked to a port of an appliance (router,
-intrusion detection): that changes which traffic passes.
+The server's other ports may show them. Never add the default group to a port of an appliance (router, intrusion
+detection) without asking: that changes which traffic passes.
 """
 
 from stackmend.model.check import Check, Severity

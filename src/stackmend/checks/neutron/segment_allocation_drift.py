@@ -2,8 +2,9 @@
 """Neutron's record of the segmentation ids in use disagrees with its networks.
 
 ## What is wrong
-Each VLAN, VXLAN, Geneve or GRE id that a network uses is marked in a table of the type driver (`ml2_vlan_allocations`
-and the like), and named by a segment of the network (`networksegments`). The `code` says what does not fit:
+Each VLAN, VXLAN, Geneve or GRE id that a network uses is marked as used in a table of the type driver
+(`ml2_vlan_allocations` and the like), and a segment of the network names it (`networksegments`). The `code` says what
+does not fit:
 
 * `leak`: the id is marked as used, but no network has it;
 * `free`: a network has the VLAN, but it is marked as free (for tunnels this is not checked: their tables may have
@@ -12,7 +13,7 @@ and the like), and named by a segment of the network (`networksegments`). The `c
 
 ## Why it matters
 Networks that share an id are one network on the wire: their tenants can reach each other. A VLAN marked as free is
-given to the next network, with the same effect. A leaked id is never given again, until no segment is left.
+given to the next network, with the same effect. A leaked id is never used again; in time, no id is left.
 
 ## How it comes about
 Two requests at the same moment (bug 1260262), networks deleted by SQL, or a provider network created with the id of
@@ -23,8 +24,8 @@ another one by SQL.
 WHERE physical_network = '<physical network>' AND vlan_id = <id>`.
 
 ## Repair and its risk
-`mend-segment-allocation` marks a leaked id as free, or a used one as used. Make sure that the switches do not carry a
-leaked VLAN for something else. Of networks that share an id, one has to be replaced by its owner: an id in use must
+`mend-segment-allocation` marks a leaked id as free, or a used one as used. Make sure that the switches do not use a
+leaked VLAN for something else. If networks share an id, the owner of one of them has to replace it: an id in use must
 never be changed.
 """
 

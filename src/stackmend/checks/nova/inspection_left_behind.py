@@ -2,25 +2,27 @@
 """A server is locked by an inspection of its disks that was begun long ago and never released.
 
 ## What is wrong
-Nova keeps the reason of a lock that `stackmend disk inspect` has made, and the server was locked more than a day ago.
-The reason says who approved it, with which ticket, and what the server did before; it is the whole evidence, for the
-journal of whoever began it may be on another machine, or lost.
+The reason of a server's lock in Nova shows that `stackmend disk inspect` locked it, and the lock is more than a day
+old. The reason says who approved the inspection, under which ticket, and in which state the server was before. It is
+the only evidence, because the journal of whoever began the inspection may be on another machine or lost.
 
 ## Why it matters
-The owner can neither start, stop, move nor delete the server. Inspected offline it stays off; in rescue another system
-runs in its place.
+The owner can neither start, stop, move nor delete the server. If it is inspected offline, it stays off; if it is in
+rescue, another system runs in its place.
 
 ## How it comes about
-The inspection was forgotten, or whoever began it was cut off: `disk inspect` locks first, so that this shows.
+The inspection was forgotten, or whoever began it was interrupted. `disk inspect` locks the server first, so that such
+leftovers can be found.
 
 ## How to see it by hand
 `stackmend disk list`; `openstack --os-compute-api-version 2.73 server list --all-projects --locked --long`, or
 `SELECT instance_uuid, value, created_at FROM instance_system_metadata WHERE deleted = 0 AND ``key`` = 'locked_reason';`
 
 ## Repair and its risk
-By hand, since only who inspects knows whether it is over: `stackmend disk release <server>` shows what it would do, and
-does it with `--yes`. The server is as it was before: started if it ran, out of rescue, unlocked. A backup of libvirt
-that was left on its host is ended; backups of others are not touched.
+By hand, because only whoever inspects the server knows whether the inspection is over. `stackmend disk release
+<server>` shows what it would do, and does it with `--yes`. Afterwards the server is as it was before: started if it was
+running, out of rescue, and unlocked. A libvirt backup that the inspection left on the host is ended; the backups of
+others are not touched.
 """
 
 from stackmend.model.check import Check, Severity
