@@ -88,7 +88,9 @@ def labelled(kind: str) -> tuple[tuple[str, str], ...]:
     found = {(f"{of.service}_{of.table}", of.key): None}
     for check in catalogue.checks().values():
         for label, scope in check.reads.items():
-            found |= {(label, column): None for column, origin in scope.items() if origin in _ORIGINS.get(kind, (kind,))}
+            found |= {
+                (label, column): None for column, origin in scope.items() if origin in _ORIGINS.get(kind, (kind,))
+            }
     found |= {(f"{service}_{table}", column): None for service, table, column in MENTIONS.get(kind, ())}
     return (*found, *_VIFS.get(kind, ()))
 

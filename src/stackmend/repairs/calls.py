@@ -29,12 +29,12 @@ def api_of(live: Live, *operations: type[Operation[Seen]]) -> Api:
 
 
 def guarded(made: Operation[Seen], found: Seen, names: Iterable[str], inverse: ApiCall | None = None) -> ApiCall:
-    """A call with these of the values read as guards."""
+    """A call that is guarded by the named values as they were read."""
     return made.call(chosen(found, names), inverse)
 
 
 def chosen(found: Seen, names: Iterable[str]) -> Seen:
-    """These of the values that were read, where present."""
+    """The named values among those that were read, if present."""
     return cast("Seen", {name: found[name] for name in names if name in found})
 
 
@@ -69,7 +69,7 @@ def port_updated(
 def let_go(port: str, found: PortSeen, guards: Iterable[str]) -> ApiCall:
     """Free a port: no device, no host, nothing of the host in its profile; its addresses stay.
 
-    Its DNS name is that of its server, and goes as with Nova: a server of another name could not have the port.
+    Its DNS name is that of its server and is cleared, as Nova does: a server with another name could not use the port.
     """
     profile = found["binding:profile"] or {}
     kept = {name: value for name, value in profile.items() if not of_host(name)}

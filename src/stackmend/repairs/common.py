@@ -56,7 +56,7 @@ def at_rest(live: Live, database: str, server: Value) -> None:
 
 
 def quiet(live: Live, database: str, server: Value) -> None:
-    """CannotRepair while Nova executes a request: requests by name respect this just as checks do."""
+    """CannotRepair while Nova executes a request: repairs requested by name respect this just as checks do."""
     now = moment(live.now())
     actions = live.rows(database, "instance_actions", {"instance_uuid": server})
     for action in actions:

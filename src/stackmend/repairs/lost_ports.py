@@ -79,7 +79,7 @@ def remembered(live: Live, server: Record, vif: Mapping[str, object]) -> PortRec
         "network_id": network["id"],
         "mac_address": mac,
         "admin_state_up": 1,
-        # its agent reports when it works
+        # the agent reports when it works
         "status": "DOWN",
         "device_id": server["uuid"],
         "device_owner": others[0]["device_owner"] if others else f"compute:{server['availability_zone'] or ''}",
@@ -169,7 +169,7 @@ def _bound(live: Live, server: Record, port: Record, vif: Mapping[str, object]) 
 
 
 def _groups(live: Live, server: Record, others: list[str]) -> tuple[Value, ...]:
-    """Security groups of the server's other ports, else the default one of its project."""
+    """The security groups of the server's other ports, or else the default one of its project."""
     rows = live.rows("neutron", "securitygroupportbindings", {"port_id": others}) if others else []
     if not rows:
         rows = live.rows("neutron", "default_security_group", {"project_id": server["project_id"]})

@@ -137,7 +137,7 @@ class Builder:
         return found[0] if found else None
 
     def _details(self, port: Record, binding: Record | None) -> dict[str, object]:
-        """``binding:vif_details``: of several hosts' levels the last shows the bound driver, as in Neutron."""
+        """``binding:vif_details``; if several hosts have levels, the last one shows the bound driver, as in Neutron."""
         if binding is None:
             return {}
         details = _json(binding["vif_details"])
@@ -188,7 +188,7 @@ class Builder:
         return None
 
     def _segments(self, network: str) -> tuple[Value, bool]:
-        """(physical network, tunneled); with several segments chosen as Nova does."""
+        """(physical network, tunneled); if there are several segments, chosen as Nova chooses."""
         segments = self._live.rows("neutron", "networksegments", {"network_id": network, "is_dynamic": 0})
         segments.sort(key=lambda s: (int(str(s.get("segment_index") or 0)), str(s["id"])))
         if not segments:
@@ -257,7 +257,7 @@ class Builder:
         return meta
 
     def _dhcp_server(self, port: Record, subnet: Record) -> Value:
-        """The address of a DHCP port in that subnet; of several the last one, as in Nova."""
+        """The address of a DHCP port in that subnet; if there are several, the last one, as in Nova."""
         agents = self._live.rows("neutron", "ports", {"network_id": port["network_id"], "device_owner": "network:dhcp"})
         found: Value = None
         for agent in agents:

@@ -39,7 +39,7 @@ def free(live: Live, port: Record) -> Iterator[Step]:
     for row in (
         live.rows("neutron", "portdnses", {"port_id": port["id"]}) if live.columns("neutron", "portdnses") else ()
     ):
-        # what an external service was told only Neutron takes back
+        # only Neutron can withdraw a name from an external DNS service
         if row["dns_name"] and not row["current_dns_name"]:
             yield change(live, "neutron", "portdnses", row, {"dns_name": ""})
     yield revised(live, port["standard_attr_id"])

@@ -37,7 +37,10 @@ class Demo(Printing):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Run it and report the result."""
         if parsed_args.servers < 150:
-            raise UsageError(f"--servers {parsed_args.servers} is too small", "Use 150 or more: every check breaks a server of its own.")
+            raise UsageError(
+                f"--servers {parsed_args.servers} is too small",
+                "Use 150 or more: every check breaks a server of its own.",
+            )
         require_lab()
         if not parsed_args.keep:
             with TemporaryDirectory(prefix="stackmend-demo-") as temporary:

@@ -59,7 +59,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _orphan(target: Row, live: Live) -> Record | None:
-    """The port, None if it is deleted, has another owner or is used by a floating IP."""
+    """The port; None if it is deleted, has another owner or is used by a floating IP."""
     port = live.row("neutron", "ports", {"id": str(target["port"]), "device_owner": _OWNER})
     if port is None or live.rows("neutron", "floatingips", {"floating_port_id": port["id"]}):
         return None

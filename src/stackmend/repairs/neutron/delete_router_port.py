@@ -51,7 +51,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _stray(target: Row, live: Live) -> Record | None:
-    """The port, None if it is deleted, or its router exists."""
+    """The port; None if it is deleted or its router exists."""
     port = live.row("neutron", "ports", {"id": str(target["port"]), "device_id": str(target["router"])})
     if port is None or live.row("neutron", "routers", {"id": port["device_id"]}) is not None:
         return None

@@ -6,7 +6,7 @@ Deletes the port with its child rows, and its address returns to the pool. Throu
 
 ## Guards
 The port still belongs to DHCP and is bound where it was; no DHCP agent that serves the network is on that host. Refused
-if it is the last DHCP port of the network and a subnet of it has DHCP: then an agent has to be scheduled first.
+if it is the network's last DHCP port and one of its subnets has DHCP enabled: then an agent must be scheduled first.
 
 ## Undo
 Every row is restored; an address that was given to another port in the meantime is not taken back. Through the API, the
@@ -53,7 +53,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _stale(target: Row, live: Live) -> Record | None:
-    """The port, None if it is deleted, no longer DHCP's or on a host whose agent serves the network."""
+    """The port; None if it is deleted, no longer belongs to DHCP, or is on a host whose agent serves the network."""
     port = live.row("neutron", "ports", {"id": str(target["port"]), "device_owner": _OWNER})
     if port is None:
         return None
@@ -72,7 +72,7 @@ def _stale(target: Row, live: Live) -> Record | None:
 
 
 def _others(live: Live, port: Record) -> list[Record]:
-    """Other DHCP ports of the network that an agent has."""
+    """The network's other DHCP ports that an agent uses."""
     found = live.rows("neutron", "ports", {"network_id": port["network_id"], "device_owner": _OWNER})
     return [row for row in found if row["id"] != port["id"] and row["device_id"] != "reserved_dhcp_port"]
 

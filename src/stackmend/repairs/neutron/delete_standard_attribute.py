@@ -2,11 +2,12 @@
 """Delete a row of Neutron's standard attributes that belongs to no resource.
 
 ## What it does
-Deletes the row in `standardattributes`, and the tags and provisioning blocks on it. A record that OVN's maintenance
-keeps of it loses the reference, as when Neutron deletes a resource.
+Deletes the row in `standardattributes`, and the tags and provisioning blocks on it. If OVN's maintenance task has a
+record of it, that record loses the reference, just as when Neutron deletes a resource.
 
 ## Guards
-No resource of that type refers to the row, checked again when it is deleted; refused if any other table refers to it.
+No resource of that type refers to the row, which is checked again when it is deleted. Refused if any other table refers
+to it.
 
 ## Undo
 The rows are restored.

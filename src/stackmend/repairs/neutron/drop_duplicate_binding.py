@@ -6,8 +6,8 @@ Deletes each of these bindings with its levels, and increments the port's revisi
 host is not touched. Through the API, the account needs the role `service`.
 
 ## Guards
-The server is idle and on its host according to every record, and the port has an active binding there. A port of no
-server is refused, because no row says which binding is right.
+The server is idle and on its host according to every record, and the port has an active binding there. A port that does
+not belong to a server is refused, because no row says which binding is right.
 
 ## Undo
 The bindings and their levels are restored. Through the API this is not possible: Neutron would create them inactive.
@@ -66,7 +66,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _bindings(target: Row, live: Live) -> tuple[str, Record, Record, Record, list[Record]] | None:
-    """(database, server, port, binding on the server's host, the other active ones); None if there are not several."""
+    """(database, server, port, binding on the server's host, other active ones); None if there is only one or none."""
     port = live.row("neutron", "ports", {"id": str(target["port"])})
     active: list[Record] = list(
         live.rows("neutron", "ml2_port_bindings", {"port_id": str(target["port"]), "status": "ACTIVE"})

@@ -5,8 +5,8 @@
 Deletes the port's binding on that host, with its levels. Nothing else about the port changes: it stays bound and
 plugged where it is.
 
-Through the API, the account needs the role `service` if Neutron's policy lets nobody else delete bindings (seen on
-Neutron 29). Without that role the call is refused and nothing changes.
+Through the API, the account needs the role `service` if Neutron's policy allows nobody else to delete bindings (seen on
+Neutron 29). Without that role, the call is refused and nothing changes.
 
 ## Guards
 The server is idle and on its host, the port belongs to it, the port's ACTIVE binding is on that host, and the binding

@@ -2,18 +2,19 @@
 """Let the levels of a port's binding fit the binding.
 
 ## What it does
-Deletes levels for a host that the port has no binding on. If the port is bound on the host, lets its one level name the
+Deletes levels for a host to which the port has no binding. If the port is bound to the host, sets its one level to the
 network's segment, or inserts the missing level with the driver that bound the other ports on that host. The port's
 revision number is incremented.
 
-Refused if the network has several static segments or a dynamic one, if several drivers bind on the host, or if the port
-has several levels (hierarchical binding): then nothing says what is right, and Neutron has to bind the port again.
+Refused if the network has several static segments or a dynamic one, if several drivers bind ports on the host, or if
+the port has several levels (hierarchical binding): then no row says what is right, and Neutron has to bind the port
+again.
 
 ## Guards
 The binding, its levels and the segment are unchanged since the plan.
 
 ## Undo
-The levels are as before.
+The levels are restored.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@
 ## What it does
 Sets `fixed_ip_address` to the port's IPv4 address and `router_id` to the router that has an interface in the port's
 network and a gateway in the external network, as Neutron chooses them when a floating IP is associated; the previous
-router becomes `last_known_router_id`. One that leads to no port gets the status DOWN. The revision number is
-incremented. Neutron's agents and OVN learn of it with the next update through the API, which the plan shows.
+router becomes `last_known_router_id`. A floating IP that leads to no port gets the status DOWN. The revision number is
+incremented. Neutron's agents and OVN learn of the change with the next update through the API, which the plan shows.
 
-Refused if the port has several IPv4 addresses or several routers would do, because no row tells which one was meant;
-and if the port of the public address has another address.
+Refused if the port has several IPv4 addresses or several routers would do, because no row says which one was meant.
+Also refused if the port that holds the public address has another address.
 
 ## Guards
 The floating IP, the port's address and the router's ports are unchanged since the plan; no other floating IP of the
@@ -60,7 +60,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _joined(live: Live, floating: Record, port: Record) -> Iterator[Step]:
-    """Let it name the port's address and the router between the two networks."""
+    """Let the floating IP name the port's address and the router between the two networks."""
     fixed = _address(live, floating, port)
     router, way = _router(live, floating, port)
     after: Record = {}
@@ -95,7 +95,7 @@ def _joined(live: Live, floating: Record, port: Record) -> Iterator[Step]:
 
 
 def _address(live: Live, floating: Record, port: Record) -> Record:
-    """The port's IPv4 address that it leads to; CannotRepair if none or several can be meant."""
+    """The port's IPv4 address to which the floating IP leads; CannotRepair if none or several could be meant."""
     found = live.rows("neutron", "ipallocations", {"port_id": port["id"]})
     addresses = [row for row in found if "." in str(row["ip_address"])]
     meant = [row for row in addresses if row["ip_address"] == floating["fixed_ip_address"]] or addresses
@@ -131,7 +131,7 @@ def _router(live: Live, floating: Record, port: Record) -> tuple[str, list[Recor
 
 
 def _known(live: Live, routers: list[str]) -> list[Record]:
-    """Rows of ``routerports`` of these routers."""
+    """The rows of ``routerports`` of these routers."""
     return live.rows("neutron", "routerports", {"router_id": routers}) if routers else []
 
 

@@ -2,12 +2,13 @@
 """Delete an address that belongs to no port, or let it name the network of its port.
 
 ## What it does
-An address without a port: deletes its row in `ipallocations` and its row in Neutron's IPAM, so that it can be given to
-a port again. An address whose row names another network than its port and its subnet: replaces the row by one with
-their network (the network is part of the primary key), and increments the port's revision number.
+For an address without a port: deletes its row in `ipallocations` and its row in Neutron's IPAM, so that the address can
+be given to a port again. For an address whose row names a network other than that of its port and subnet: replaces the
+row with one that names their network (the network is part of the primary key), and increments the port's revision
+number.
 
 ## Guards
-The row is unchanged since the plan, so it still names no port; or port and subnet still agree on the network.
+The row is unchanged since the plan, so it still names no port; or the port and the subnet still agree on the network.
 
 ## Undo
 The rows are restored. If Neutron has given the address to a port in the meantime, undo stops there and says so.

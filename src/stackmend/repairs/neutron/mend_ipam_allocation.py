@@ -6,11 +6,11 @@ For a leaked address: deletes its row in `ipamallocations`, which is what Neutro
 missing one: inserts the row, as Neutron does when a port gets its address. For a subnet that was deleted: deletes the
 record in `ipamsubnets` with its allocation pools and its addresses.
 
-These rows are not part of any resource, so no revision number changes and no agent or OVN has to be told.
+These rows are not part of any resource, so no revision number changes, and neither agents nor OVN need to know.
 
 ## Guards
-For a leaked address: no port of the subnet has it, also not written in another way (IPv6), checked again when the row
-is deleted. For a missing one: the port still has it. For a deleted subnet: there is still none with that id.
+For a leaked address: no port of the subnet has it, not even in another notation (IPv6), which is checked again when the
+row is deleted. For a missing one: the port still has it. For a deleted subnet: there is still no subnet with that id.
 
 ## Undo
 The rows are restored, or the inserted one is deleted. If Neutron has given the address to a port in the meantime, undo
@@ -69,7 +69,7 @@ def _forgotten(live: Live, ipam: Record) -> Iterator[Step]:
 
 
 def _nobody_has(live: Live, subnet: Value, address: str) -> None:
-    """CannotRepair if a port of the subnet has the address, written in another way."""
+    """CannotRepair if a port of the subnet has the address in another notation."""
     wanted = _number(address)
     for row in live.rows("neutron", "ipallocations", {"subnet_id": subnet}):
         if wanted is not None and _number(str(row["ip_address"])) == wanted:

@@ -3,14 +3,14 @@
 
 ## What it does
 Inserts the row in `routerports` with the port's owner as its kind, or corrects the kind in it, and increments the
-revision numbers of the router and of the port. The L3 agent and OVN learn of it with the next update of the router,
-which the plan shows. A row that names another router is refused: nothing says which of the two is right.
+revision numbers of the router and of the port. The L3 agent and OVN learn of the change with the next update of the
+router, which the plan shows. A row that names another router is refused: no row says which of the two is right.
 
 ## Guards
 The port still has the same owner and router, the router exists, and the row is unchanged or still missing.
 
 ## Undo
-The row is as before.
+The row is restored, or the inserted one is deleted.
 """
 
 from __future__ import annotations

@@ -2,14 +2,14 @@
 """Mark a segmentation id as used or free, as Neutron's networks have it.
 
 ## What it does
-Sets `allocated` in the type driver's table: to 0 if no segment of a network has the id, to 1 if one has. The id of a
+Sets `allocated` in the type driver's table: to 0 if no network segment has the id, to 1 if one does. The id of a
 network is never changed.
 
 ## Guards
-No segment has the id, checked again when it is marked; or the segment that has it is unchanged.
+No segment has the id, which is checked again when it is marked; or the segment that has it is unchanged.
 
 ## Undo
-The mark is as before.
+The mark is restored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stackmend.model.repair import Repair
 from stackmend.model.step import ExpectNone, ExpectRow, Record, Risk, Step
 from stackmend.repairs.common import change
 
-#: network type -> its table, and the column with the id
+#: network type -> its table and the column with the id
 _TABLES = {
     "vlan": ("ml2_vlan_allocations", "vlan_id"),
     "vxlan": ("ml2_vxlan_allocations", "vxlan_vni"),

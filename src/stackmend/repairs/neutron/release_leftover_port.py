@@ -89,7 +89,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _leftover(target: Row, live: Live) -> Record | None:
-    """The port, None if it is deleted or free; CannotRepair if it is not Nova's."""
+    """The port; None if it is deleted or free; CannotRepair if it is not Nova's."""
     port = live.row("neutron", "ports", {"id": str(target["port"])})
     if port is None or port["device_id"] != target["server"]:
         return None
@@ -114,7 +114,7 @@ def _server(target: Row, live: Live) -> tuple[str, Record | None]:
 
 
 def _noted(live: Live, database: str, port: Record) -> Value:
-    """The time Nova made the port a NIC of the server, or None."""
+    """The time when Nova made the port a NIC of the server, or None."""
     where = {"uuid": port["id"], "instance_uuid": port["device_id"]}
     found = live.rows(database, "virtual_interfaces", where) if database else []
     return min((row["created_at"] for row in found if row["created_at"]), default=None, key=str)

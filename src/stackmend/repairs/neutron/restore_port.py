@@ -8,7 +8,7 @@ named after it, and the agent knows the port by it. Neutron's API does not accep
 
 Nova keeps no record of the port's name, tags, QoS policy, allowed address pairs and security groups. The port gets the
 groups of the server's other ports, or else the default group of its project. Neutron notifies its agents only when an
-attribute that concerns them changes, which the description does not; the plan shows how.
+attribute that concerns them changes. The description is not one of these; the plan shows which update to make.
 
 Use this repair if Neutron lost the port: rows deleted by SQL, or a database restored from an older dump. If somebody
 deleted the port on purpose and the event to Nova was lost, `drop-stale-vif` is right. No row tells the two apart, so

@@ -2,20 +2,20 @@
 """Give a port an active binding again.
 
 ## What it does
-For a port of a server: activates the inactive binding on the server's host, or creates a binding there that Neutron
-has yet to bind, which it does with the next update of the port; inactive bindings on other hosts are deleted with their
-levels. For any other port: creates an unbound binding without a host. The revision number is incremented.
+For a port of a server: activates the inactive binding on the server's host, or creates an unbound one there, which
+Neutron binds with the next update of the port. Inactive bindings on other hosts are deleted with their levels. For any
+other port: creates an unbound binding without a host. The revision number is incremented.
 
-A binding says what kind of device the port needs (`vnic_type`). That of an inactive binding is kept; without one, the
-port becomes an ordinary one (`normal`). Through the API, Neutron creates the binding on the server's host and binds it;
-the account needs the role `service` for that.
+A binding says what kind of device the port needs (`vnic_type`). The kind in an inactive binding is kept; without such a
+binding, the port becomes an ordinary one (`normal`). Through the API, Neutron creates the binding on the server's host
+and binds it; the account needs the role `service` for that.
 
 ## Guards
 The port still has no active binding, its bindings are unchanged since the plan, and its server, if it has one, is idle
 and on the host that every record names.
 
 ## Undo
-The rows are as before. Through the API, the new binding is deleted.
+The rows are restored. Through the API, the new binding is deleted.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _zombie(target: Row, live: Live) -> Record | None:
-    """The port, None if it is deleted or has an active binding."""
+    """The port; None if it is deleted or has an active binding."""
     port = live.row("neutron", "ports", {"id": str(target["port"])})
     if port is None or live.rows("neutron", "ml2_port_bindings", {"port_id": port["id"], "status": "ACTIVE"}):
         return None
@@ -96,7 +96,7 @@ def _zombie(target: Row, live: Live) -> Record | None:
 
 
 def _server(live: Live, port: Record) -> tuple[str, Record] | None:
-    """(database, row) of the live server whose port it is; None if it is no server's."""
+    """(database, row) of the live server to which the port belongs; None if it does not belong to a server."""
     if not str(port["device_owner"]).startswith("compute:") or not port["device_id"]:
         return None
     return live_server(live, str(port["device_id"]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DHCP ports that no agent uses any more (catalogue I8)."""
+"""DHCP ports that are no longer used by any agent (catalogue I8)."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Any
 from stackmend_lab.cloud import CloudRows
 from stackmend_lab.plants._networks import new_port, port_of
 
-#: seconds: older than the check waits
+#: an age in seconds, longer than the check waits
 _OLD = 3 * 86400
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """The agent's host was replaced, and the agent deleted with it."""
+    """The agent's host was replaced, and the agent was deleted with it."""
     return {"port": _port(cloud, "net-node-gone")}
 
 
 def reserved(cloud: CloudRows) -> dict[str, Any]:
-    """It was set aside for another agent, and none came."""
+    """The port was set aside for another agent, and none has taken it over."""
     port = _port(cloud, "net-node-gone")
     cloud.update("neutron", "ports", {"id": port}, device_id="reserved_dhcp_port")
     return {"port": port}
 
 
 def not_scheduled(cloud: CloudRows) -> dict[str, Any]:
-    """The network was taken from an agent while the agent was dead."""
+    """The network was removed from an agent while the agent was dead."""
     host = f"net-{uuid.uuid4().hex[:8]}"
     _agent(cloud, host)
     return {"port": _port(cloud, host)}
 
 
 def last_one(cloud: CloudRows) -> dict[str, Any]:
-    """No other DHCP port is left in a network with DHCP."""
+    """The network has DHCP, and all its other DHCP ports are reserved: no agent uses them."""
     port = _port(cloud, "net-node-gone")
     network = port_of(cloud, port)["network_id"]
     sql = "UPDATE ports SET device_id = 'reserved_dhcp_port' WHERE network_id = :n AND device_owner = 'network:dhcp'"
@@ -58,7 +58,7 @@ def _port(cloud: CloudRows, host: str, age: int = _OLD) -> str:
 
 
 def _agent(cloud: CloudRows, host: str) -> str:
-    """A living DHCP agent on a host of its own; its id."""
+    """Create a living DHCP agent on a host of its own; returns its id."""
     now = cloud.ago(5)
     return str(
         cloud.insert(
@@ -78,7 +78,7 @@ def second_agent(cloud: CloudRows) -> None:
 
 
 def being_rescheduled(cloud: CloudRows) -> None:
-    """The network was taken from its agent an hour ago."""
+    """The network was removed from its agent an hour ago."""
     _port(cloud, "net-node-gone", 3600)
 
 

@@ -43,7 +43,7 @@ def adopted(cloud: CloudRows) -> dict[str, Any]:
 
 
 def adopted_elsewhere(cloud: CloudRows) -> dict[str, Any]:
-    """As left by the healer of old releases: in the cache, still bound to the failed host; the server is off."""
+    """As the healer of old releases leaves it: in the cache, still bound to the failed host; the server is off."""
     server = cloud.pick("stopped")
     return {"server": server.uuid, "port": _adopted(cloud, server, str(neighbour(cloud, server)["host"]))}
 
@@ -58,7 +58,7 @@ def _adopted(cloud: CloudRows, server: Server, host: str) -> str:
 
 
 def never_up(cloud: CloudRows) -> dict[str, Any]:
-    """Neutron still waits for the host that never plugged it, and somebody has tagged it: neither is kept."""
+    """Neutron still waits for the host that never plugged it, and somebody has tagged it: the repair keeps neither."""
     server = cloud.pick("active")
     port = _of_build(cloud, server)
     marked = port_of(cloud, port)["standard_attr_id"]
@@ -100,7 +100,7 @@ def being_attached(cloud: CloudRows) -> None:
 
 
 def agent_down(cloud: CloudRows) -> None:
-    """The agent of the host is down: all ports of a running server are DOWN, and Nova has a row of each."""
+    """The agent of the host is down: all ports of a running server are DOWN, and Nova has a row for each."""
     server = cloud.pick("multi_nic")
     for port in server.ports:
         cloud.update("neutron", "ports", {"id": port}, status="DOWN")

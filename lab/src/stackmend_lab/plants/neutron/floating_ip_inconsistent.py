@@ -23,19 +23,19 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 
 def no_router(cloud: CloudRows) -> dict[str, Any]:
-    """Neutron died in the middle of an association: no router is named."""
+    """Neutron died in the middle of an association: the floating IP names no router."""
     found = floating_ip(cloud, _port(cloud), router_id=None)
     return {"floating_ip": found["id"], "code": "router"}
 
 
 def other_router(cloud: CloudRows) -> dict[str, Any]:
-    """It names a router that has no port in either network."""
+    """The floating IP names a router that has no port in either network."""
     found = floating_ip(cloud, _port(cloud), router_id=new_router(cloud))
     return {"floating_ip": found["id"], "code": "router"}
 
 
 def public_address(cloud: CloudRows) -> dict[str, Any]:
-    """The port that holds the public address has another one since it was edited by SQL."""
+    """The port that holds the public address was edited by SQL, and now has another address."""
     found = floating_ip(cloud)
     network = {"n": gateway(cloud)["network_id"]}
     subnet = cloud.rows("neutron", "SELECT id FROM subnets WHERE network_id = :n", network)[0]["id"]
@@ -44,7 +44,7 @@ def public_address(cloud: CloudRows) -> dict[str, Any]:
 
 
 def active_without_port(cloud: CloudRows) -> dict[str, Any]:
-    """It was taken off its port while no agent could say so."""
+    """The floating IP was disassociated from its port while no agent could report it."""
     found = floating_ip(cloud, status="ACTIVE")
     return {"floating_ip": found["id"], "code": "status"}
 
@@ -59,12 +59,12 @@ NOT_REPAIRED = {"public_address": "openstack port set --fixed-ip"}
 
 
 def _port(cloud: CloudRows) -> str:
-    """A port in a network that a router joins to the external one."""
+    """A port in a network that a router connects to the external one."""
     return new_port(cloud, cloud.pick("active"), "", cloud.ago(OLD), device_owner="")
 
 
 def forwarding(cloud: CloudRows) -> None:
-    """It forwards a port: it names a router, and no port."""
+    """A floating IP with a port forwarding: it names a router and no port."""
     port = _port(cloud)
     found = floating_ip(cloud, status="ACTIVE", router_id=gateway(cloud)["device_id"])
     sql = "SELECT ip_address FROM ipallocations WHERE port_id = :p AND ip_address LIKE '%.%'"
@@ -78,12 +78,12 @@ def forwarding(cloud: CloudRows) -> None:
 
 
 def agent_down(cloud: CloudRows) -> None:
-    """Everything fits, but the L3 agent has not put it up."""
+    """Everything fits, but the L3 agent has not activated the floating IP."""
     floating_ip(cloud, _port(cloud), status="DOWN")
 
 
 def just_taken_off(cloud: CloudRows) -> None:
-    """It was taken off its port a moment ago."""
+    """The floating IP was disassociated from its port a moment ago."""
     found = floating_ip(cloud, status="ACTIVE")
     cloud.update("neutron", "standardattributes", {"id": found["standard_attr_id"]}, updated_at=cloud.ago(60))
 

@@ -12,12 +12,12 @@ from stackmend_lab.plants._floating import floating_ip, public_port
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """A floating IP was deleted by SQL: the port that holds its address stayed."""
+    """A floating IP was deleted by SQL: the port that holds its address is left."""
     return {"port": public_port(cloud, str(uuid.uuid4()))[0]}
 
 
 def pending(cloud: CloudRows) -> dict[str, Any]:
-    """neutron-server died between the port and the floating IP."""
+    """neutron-server died after it created the port, before it created the floating IP."""
     return {"port": public_port(cloud, "PENDING")[0]}
 
 
@@ -25,7 +25,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"pending": pending
 
 
 def being_created(cloud: CloudRows) -> None:
-    """A floating IP is being created: its port exists already."""
+    """A floating IP is being created: its port already exists."""
     public_port(cloud, "PENDING", age=60)
 
 
@@ -35,7 +35,7 @@ def unassociated(cloud: CloudRows) -> None:
 
 
 def never_named(cloud: CloudRows) -> None:
-    """The floating IP exists, and its port still has the placeholder: Neutron itself corrects that."""
+    """The floating IP exists, but its port still has the placeholder: Neutron itself corrects that."""
     row = floating_ip(cloud)
     cloud.update("neutron", "ports", {"id": row["floating_port_id"]}, device_id="PENDING")
 

@@ -42,7 +42,7 @@ def foreign_subnet(cloud: CloudRows) -> dict[str, Any]:
 
 
 def outside(cloud: CloudRows) -> dict[str, Any]:
-    """The address of a port was changed by SQL to one that its subnet does not have."""
+    """The address of a port was changed by SQL to one outside its subnet."""
     port = new_port(cloud, cloud.pick("active"), "", cloud.ago(OLD), device_owner="")
     fixed = _fixed(cloud, port)
     address = f"172.31.{int(port[0:2], 16)}.{int(port[2:4], 16)}"
@@ -70,7 +70,7 @@ def _foreign(cloud: CloudRows, port: str) -> dict[str, Any]:
 
 
 def last_of_its_subnet(cloud: CloudRows) -> None:
-    """A port has the last address of its subnet's range but one, by request."""
+    """A port has the last usable address of its subnet, by request."""
     port = new_port(cloud, cloud.pick("active"), "", cloud.ago(OLD), device_owner="")
     sql = "SELECT cidr FROM subnets WHERE id = :s"
     cidr = cloud.rows("neutron", sql, {"s": _fixed(cloud, port)["subnet_id"]})[0]["cidr"]
@@ -78,7 +78,7 @@ def last_of_its_subnet(cloud: CloudRows) -> None:
 
 
 def two_versions(cloud: CloudRows) -> None:
-    """A port has an IPv4 and an IPv6 address, each of a subnet of its own."""
+    """A port has an IPv4 and an IPv6 address, each from a subnet of its own."""
     while True:
         rows = cloud.rows(
             "neutron", "SELECT port_id FROM ipallocations WHERE port_id = :p", {"p": cloud.pick("active").ports[0]}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses on which the two records of Neutron disagree (catalogue I5)."""
+"""Addresses on which Neutron's two records disagree (catalogue I5)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackmend_lab.plants._networks import OLD, drop_port, free_address, ipam_of
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """A port was deleted by SQL: its address was not given back."""
+    """A port was deleted by SQL: its address was not released."""
     server = cloud.pick("active")
     fixed = _fixed(cloud, new_port(cloud, server, "", cloud.ago(OLD), device_owner=""))
     ipam = ipam_of(cloud, fixed["subnet_id"])
@@ -22,7 +22,7 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 
 def missing(cloud: CloudRows) -> dict[str, Any]:
-    """The address of a server's port is offered to others, too."""
+    """The address of a server's port is also offered to others."""
     fixed = _fixed(cloud, cloud.pick("active").ports[0])
     ipam = ipam_of(cloud, fixed["subnet_id"])
     cloud.delete("neutron", "ipamallocations", {"ip_address": fixed["ip_address"], "ipam_subnet_id": ipam})
@@ -64,7 +64,7 @@ def empty_subnet(cloud: CloudRows) -> None:
 
 
 def several_addresses(cloud: CloudRows) -> None:
-    """A port with two addresses of one subnet, both of them taken."""
+    """A port with two addresses from one subnet, both of them marked as taken."""
     port = new_port(cloud, cloud.pick("active"), "", cloud.ago(OLD), device_owner="")
     fixed = cloud.rows("neutron", "SELECT subnet_id, network_id FROM ipallocations WHERE port_id = :p", {"p": port})[0]
     address = free_address(cloud, fixed["subnet_id"])

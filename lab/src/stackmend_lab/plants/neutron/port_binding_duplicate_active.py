@@ -11,21 +11,21 @@ from stackmend_lab.plants._networks import OLD, new_port, other_host
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """A binding on another host was activated, too."""
+    """A binding on another host was activated as well."""
     server = cloud.pick("active")
     _bound_too(cloud, server.ports[0], other_host(cloud, server))
     return {"port": server.ports[0]}
 
 
 def without_levels(cloud: CloudRows) -> dict[str, Any]:
-    """The second one was inserted by SQL without levels, and names no host."""
+    """The second binding was inserted by SQL, without levels and without a host."""
     port = cloud.pick("active").ports[0]
     _bound_too(cloud, port, "")
     return {"port": port}
 
 
 def of_a_router(cloud: CloudRows) -> dict[str, Any]:
-    """The port of an L3 agent: nothing says where it is plugged."""
+    """The port of an L3 agent: no row says where it is plugged."""
     server = cloud.pick("active")
     values = {"device_owner": "network:floatingip_agent_gateway", "project_id": "", "status": "ACTIVE"}
     port = new_port(cloud, server, "3c1e5ab2-0000-4000-8000-000000000001", cloud.ago(OLD), str(server.host), **values)
@@ -53,7 +53,7 @@ def _bound_too(cloud: CloudRows, port: str, host: str, status: str = "ACTIVE") -
 
 
 def prepared(cloud: CloudRows) -> None:
-    """A share's port with an inactive binding on another host: Manila moves it."""
+    """The port of a share with an inactive binding on another host: Manila is moving it."""
     server = cloud.pick("active")
     values = {"device_owner": "manila:share", "status": "ACTIVE"}
     port = new_port(cloud, server, "share", cloud.ago(OLD), str(server.host), **values)

@@ -18,7 +18,7 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 
 def unbound(cloud: CloudRows) -> dict[str, Any]:
-    """The port was taken off its host, and the server is off."""
+    """The port was unbound from its host, and the server is off."""
     server = cloud.pick("stopped")
     _unbind(cloud, server, "unbound", "")
     return {"server": server.uuid, "port": server.ports[0]}

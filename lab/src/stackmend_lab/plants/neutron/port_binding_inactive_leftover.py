@@ -11,19 +11,19 @@ from stackmend_lab.plants._servers import neighbour, new_port, touch
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """nova-compute was killed in a live migration: the server stayed, and so did the binding on the target."""
+    """nova-compute was killed during a live migration: the server stayed, and the binding on the target is left."""
     server = cloud.pick("active")
     return _left(cloud, server, server.ports[0])
 
 
 def of_a_stopped_server(cloud: CloudRows) -> dict[str, Any]:
-    """It was stopped since."""
+    """The server has been stopped since."""
     server = cloud.pick("stopped")
     return _left(cloud, server, server.ports[0])
 
 
 def never_bound(cloud: CloudRows) -> dict[str, Any]:
-    """The binding on the target failed: there are no levels."""
+    """The binding on the target failed: it has no levels."""
     server = cloud.pick("active")
     return _left(cloud, server, server.ports[0], kind="unbound")
 
@@ -49,7 +49,7 @@ def _left(cloud: CloudRows, server: Server, port: str, *, kind: str = "ovs", nic
 
 
 def live_migrating(cloud: CloudRows) -> None:
-    """A live migration has been in progress for long: the guest has much memory."""
+    """A live migration has been in progress for a long time: the guest has a lot of memory."""
     server = cloud.pick("active")
     target = _left(cloud, server, server.ports[0])["left_host"]
     cloud.insert(
@@ -60,26 +60,26 @@ def live_migrating(cloud: CloudRows) -> None:
 
 
 def just_failed(cloud: CloudRows) -> None:
-    """A migration has failed a minute ago: it may still be undone."""
+    """A migration failed a minute ago: it may still be rolled back."""
     server = cloud.pick("active")
     _left(cloud, server, server.ports[0])
     touch(cloud, server, 60)
 
 
 def resized(cloud: CloudRows) -> None:
-    """A resize awaits its confirmation."""
+    """A resize is waiting for its confirmation."""
     server = cloud.pick("resized")
     _left(cloud, server, server.ports[0])
 
 
 def baremetal(cloud: CloudRows) -> None:
-    """A baremetal port also has a binding for the node: it is not left from a move."""
+    """A baremetal port also has a binding for the node, which is not left over from a move."""
     server = cloud.pick("ironic")
     _left(cloud, server, server.ports[0], kind="other", nic="baremetal")
 
 
 def subport(cloud: CloudRows) -> None:
-    """A subport of a trunk: its bindings follow those of the trunk's port."""
+    """A subport of a trunk: its bindings follow those of the trunk's parent port."""
     server = cloud.pick("active")
     port = new_port(cloud, server, host=str(server.host), device_id="", device_owner="trunk:subport")
     _left(cloud, server, port)

@@ -20,7 +20,7 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 
 def orphan(cloud: CloudRows) -> dict[str, Any]:
-    """A binding was deleted by SQL, its level was not."""
+    """A binding was deleted by SQL, but its level was not."""
     server = cloud.pick("active")
     host = other_host(cloud, server)
     sql = "SELECT segment_id FROM ml2_port_binding_levels WHERE port_id = :p"
@@ -30,14 +30,14 @@ def orphan(cloud: CloudRows) -> dict[str, Any]:
 
 
 def no_segment(cloud: CloudRows) -> dict[str, Any]:
-    """The segment was deleted and made anew: the level names none."""
+    """The segment was deleted and created again: the level names none."""
     server = cloud.pick("active")
     cloud.update("neutron", _LEVELS, {"port_id": server.ports[0]}, segment_id=None)
     return _key(server)
 
 
 def foreign_segment(cloud: CloudRows) -> dict[str, Any]:
-    """The level names a segment of another network, of several levels: only Neutron can bind it."""
+    """One of several levels names a segment of another network: only Neutron can bind the port again."""
     server = cloud.pick("active")
     sql = "SELECT id FROM networksegments WHERE network_id <> :n ORDER BY id"
     other = cloud.rows("neutron", sql, {"n": port_of(cloud, server.ports[0])["network_id"]})[0]["id"]
@@ -60,12 +60,12 @@ def _key(server: Server) -> dict[str, Any]:
 
 
 def unbound(cloud: CloudRows) -> None:
-    """A free port is bound nowhere: it has no levels."""
+    """A free port is not bound anywhere, and has no levels."""
     new_port(cloud, cloud.pick("active"), "", cloud.ago(OLD), device_owner="")
 
 
 def being_bound(cloud: CloudRows) -> None:
-    """A port that is being bound since a minute."""
+    """A port whose binding began a minute ago."""
     port = cloud.pick("active").ports[0]
     cloud.delete("neutron", _LEVELS, {"port_id": port})
     attribute(cloud, port, updated_at=cloud.ago(60))

@@ -54,7 +54,7 @@ def _unbind(cloud: CloudRows, port: str) -> None:
 
 
 def distributed(cloud: CloudRows) -> None:
-    """The interface of a distributed router: its bindings, one a host, are in a table of their own."""
+    """The interface of a distributed router: its bindings, one for each host, are in a table of their own."""
     server, router, owner = cloud.pick("active"), new_router(cloud), "network:router_interface_distributed"
     port = new_port(cloud, server, router, cloud.ago(OLD), device_owner=owner, status="ACTIVE")
     cloud.insert("neutron", "routerports", router_id=router, port_id=port, port_type=owner)
@@ -66,13 +66,13 @@ def distributed(cloud: CloudRows) -> None:
 
 
 def being_made(cloud: CloudRows) -> None:
-    """A port that was made a minute ago."""
+    """A port that was created a minute ago."""
     port = new_port(cloud, cloud.pick("active"), "", cloud.ago(60), device_owner="")
     _unbind(cloud, port)
 
 
 def unbound(cloud: CloudRows) -> None:
-    """A port that is bound nowhere, and says so in its active binding."""
+    """A port that is not bound anywhere, as its active binding says."""
     new_port(cloud, cloud.pick("active"), "", cloud.ago(OLD), device_owner="")
 
 

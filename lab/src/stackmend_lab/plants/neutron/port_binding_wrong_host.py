@@ -11,7 +11,7 @@ from stackmend_lab.plants._servers import bind, neighbour, touch
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """An evacuation failed halfway: the port stayed bound to the old host."""
+    """An evacuation failed half way: the port is still bound to the old host."""
     server = cloud.pick("active")
     bind(cloud, server.ports[0], str(neighbour(cloud, server)["host"]))
     return {"server": server.uuid, "port": server.ports[0]}
@@ -37,13 +37,13 @@ def live_migrating(cloud: CloudRows) -> None:
 
 
 def offloaded(cloud: CloudRows) -> None:
-    """An offloaded server of an old release: its ports stay bound to where it was."""
+    """A server offloaded by an old release: its ports stay bound to the host that it was on."""
     server = cloud.pick("shelved_offloaded")
     bind(cloud, server.ports[0], "c0001")
 
 
 def baremetal(cloud: CloudRows) -> None:
-    """A baremetal port is bound to the node, the server is on the service's host."""
+    """A baremetal port is bound to the node, while the server is on the service's host."""
     cloud.pick("ironic")
 
 
@@ -61,7 +61,7 @@ def just_moved(cloud: CloudRows) -> None:
 
 
 def resized(cloud: CloudRows) -> None:
-    """A resize awaits its confirmation."""
+    """A resize is waiting for its confirmation."""
     cloud.pick("resized")
 
 

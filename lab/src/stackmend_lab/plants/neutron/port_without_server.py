@@ -50,7 +50,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
 
 
 def kuryr(cloud: CloudRows) -> None:
-    """A port of kuryr has compute in its device_owner, too; its device is a pod."""
+    """A kuryr port also has compute in its device_owner, but its device is a pod."""
     new_port(cloud, cloud.pick("active"), device_id=str(uuid.uuid4()), device_owner="compute:kuryr")
 
 
@@ -75,7 +75,7 @@ def restorable(cloud: CloudRows) -> None:
 
 
 def dhcp(cloud: CloudRows) -> None:
-    """Neutron's own ports have devices that are not servers."""
+    """The devices of Neutron's own ports are not servers."""
     new_port(cloud, cloud.pick("active"), device_id=str(uuid.uuid4()), device_owner="network:dhcp")
 
 

@@ -15,13 +15,13 @@ _INTERFACE = "network:router_interface"
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """Adding an interface was interrupted: the port is there, the router's record of it is not."""
+    """Adding an interface was interrupted: the port exists, but the router has no record of it."""
     router = new_router(cloud)
     return {"router": router, "port": _port(cloud, router)}
 
 
 def wrong_kind(cloud: CloudRows) -> dict[str, Any]:
-    """The router was made a distributed one by SQL, in the ports alone."""
+    """The router was made distributed by SQL, but only in its ports."""
     router = new_router(cloud)
     port = _port(cloud, router, device_owner="network:router_centralized_snat")
     cloud.insert("neutron", "routerports", router_id=router, port_id=port, port_type=_INTERFACE)
@@ -29,7 +29,7 @@ def wrong_kind(cloud: CloudRows) -> dict[str, Any]:
 
 
 def other_router(cloud: CloudRows) -> dict[str, Any]:
-    """The port says that it is one router's, the record that it is another's."""
+    """The port names one router, and the record of it names another."""
     router = new_router(cloud)
     port = _port(cloud, router)
     cloud.insert("neutron", "routerports", router_id=new_router(cloud), port_id=port, port_type=_INTERFACE)
@@ -37,13 +37,13 @@ def other_router(cloud: CloudRows) -> dict[str, Any]:
 
 
 def router_gone(cloud: CloudRows) -> dict[str, Any]:
-    """The router was deleted by SQL: its interface stayed."""
+    """The router was deleted by SQL: its interface is left."""
     router = str(uuid.uuid4())
     return {"router": router, "port": _port(cloud, router)}
 
 
 def gateway(cloud: CloudRows) -> dict[str, Any]:
-    """The router's gateway is a port that somebody else took."""
+    """The router's gateway is a port that something else has taken over."""
     port = _port(cloud, "", device_owner="")
     return {"router": new_router(cloud, gw_port_id=port), "port": port}
 
@@ -63,12 +63,12 @@ def _port(cloud: CloudRows, router: str, age: int = OLD, **values: Any) -> str:
 
 
 def being_added(cloud: CloudRows) -> None:
-    """An interface is being added: its port was made a minute ago."""
+    """An interface is being added: its port was created a minute ago."""
     _port(cloud, new_router(cloud), age=60)
 
 
 def highly_available(cloud: CloudRows) -> None:
-    """The port over which the instances of a router watch each other."""
+    """The port over which the instances of a highly available router watch each other."""
     router, owner = new_router(cloud), "network:router_ha_interface"
     port = _port(cloud, router, device_owner=owner)
     cloud.insert("neutron", "routerports", router_id=router, port_id=port, port_type=owner)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NICs with port security and without a security group (catalogue I7)."""
+"""NICs with port security but without a security group (catalogue I7)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackmend_lab.plants._networks import attribute
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """The bindings of the port were lost in a restore."""
+    """The port's security group bindings were lost in a restore."""
     server = cloud.pick("active")
     cloud.delete("neutron", "securitygroupportbindings", {"port_id": server.ports[0]})
     return {"server": server.uuid, "port": server.ports[0]}
@@ -39,14 +39,14 @@ def unsecured(cloud: CloudRows) -> None:
 
 
 def older(cloud: CloudRows) -> None:
-    """The port is older than the extension: it has no row of port security."""
+    """The port is older than the port security extension, and has no row for it."""
     port = cloud.pick("active").ports[0]
     cloud.delete("neutron", "securitygroupportbindings", {"port_id": port})
     cloud.delete("neutron", "portsecuritybindings", {"port_id": port})
 
 
 def being_changed(cloud: CloudRows) -> None:
-    """The owner took the last group off a minute ago."""
+    """The owner removed the last group a minute ago."""
     port = cloud.pick("active").ports[0]
     cloud.delete("neutron", "securitygroupportbindings", {"port_id": port})
     attribute(cloud, port, updated_at=cloud.ago(60))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Segmentation ids on which marks and networks disagree (catalogue I10)."""
+"""Segmentation ids whose marks disagree with the networks (catalogue I10)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from stackmend_lab.plants._networks import OLD, standard
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """A network was deleted by SQL: its VLAN stayed marked."""
+    """A network was deleted by SQL: its VLAN is still marked as used."""
     number = _vlan(cloud, allocated=1)
     return _key(number)
 
 
 def tunnel(cloud: CloudRows) -> dict[str, Any]:
-    """The same of a VXLAN."""
+    """A network was deleted by SQL: its VXLAN id is still marked as used."""
     sql = "SELECT vxlan_vni FROM ml2_vxlan_allocations WHERE allocated = 0 ORDER BY vxlan_vni DESC"
     number = cloud.rows("neutron", sql)[0]["vxlan_vni"]
     cloud.update("neutron", "ml2_vxlan_allocations", {"vxlan_vni": number}, allocated=1)
@@ -53,7 +53,7 @@ def _key(number: int) -> dict[str, Any]:
 
 
 def _vlan(cloud: CloudRows, *, allocated: int) -> int:
-    """A VLAN of the range that no network has, and whose mark nobody changed."""
+    """A VLAN in the range that no network has, and whose mark is unchanged."""
     sql = (
         "SELECT a.vlan_id FROM ml2_vlan_allocations a LEFT JOIN networksegments s ON s.segmentation_id = a.vlan_id"
         " AND s.physical_network = a.physical_network WHERE a.physical_network = 'physnet1' AND a.allocated = 0"
@@ -66,7 +66,7 @@ def _vlan(cloud: CloudRows, *, allocated: int) -> int:
 
 
 def _network(cloud: CloudRows, number: int, physical: str = "physnet1") -> None:
-    """A network with that VLAN."""
+    """Create a network with that VLAN."""
     network = str(uuid.uuid4())
     attribute = standard(cloud, "networks", cloud.ago(OLD))
     values = {"name": "vlan", "status": "ACTIVE", "admin_state_up": 1, "mtu": 1500, "standard_attr_id": attribute}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Standard attributes of resources that are gone (catalogue I11)."""
+"""Standard attributes of resources that no longer exist (catalogue I11)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackmend_lab.plants._networks import OLD, standard
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """A port was deleted by SQL, while its agent had not reported it yet; it had a tag."""
+    """A port with a tag was deleted by SQL before its agent had reported it."""
     number = standard(cloud, "ports", cloud.ago(OLD))
     cloud.insert("neutron", "provisioningblocks", standard_attr_id=number, entity="L2")
     cloud.insert("neutron", "tags", standard_attr_id=number, tag="mail")
@@ -19,12 +19,12 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 
 def of_a_rule(cloud: CloudRows) -> dict[str, Any]:
-    """A rule of a security group was deleted by SQL."""
+    """A security group rule was deleted by SQL."""
     return {"attribute": standard(cloud, "securitygrouprules", cloud.ago(OLD))}
 
 
 def followed_by_ovn(cloud: CloudRows) -> dict[str, Any]:
-    """A network was deleted by SQL: OVN's maintenance still has a record of it."""
+    """A network was deleted by SQL: OVN's maintenance task still has a record of it."""
     number = standard(cloud, "networks", cloud.ago(OLD))
     cloud.insert(
         "neutron", "ovn_revision_numbers", standard_attr_id=number, resource_type="networks", revision_number=2,
@@ -40,7 +40,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
 
 
 def of_a_plugin(cloud: CloudRows) -> None:
-    """A resource of a plugin outside Neutron's source tree, in a table that nobody here knows."""
+    """A resource of a plugin outside Neutron's source tree, in a table that stackmend does not know."""
     standard(cloud, "vendor_widgets", cloud.ago(OLD))
 
 
