@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ratios against named baselines, in one run: ``python -m bench --servers N``."""
+"""Ratios to named baselines, measured in one run: ``python -m bench --servers N``."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m bench --servers N``: what stackmend costs, as ratios to named baselines taken in the same run.
 
-A private MariaDB with the builder's cloud and some damage; contestants take turns, the median of the rounds counts.
-Progress goes to stderr; the table, then the same as JSON, to stdout.
+It uses a private MariaDB with the builder's cloud and some damage. Contestants take turns; the median of the rounds
+counts. Progress goes to stderr; the table, followed by the same results as JSON, goes to stdout.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.mariadb import MariaDB
 from stackmend_lab.plants import broken
 
-#: as a real control plane is set up; utf8mb3 everywhere, so that the SQL of baseline (c) can use indexes at all
+#: settings of a real control plane; utf8mb3 everywhere, without which the SQL of baseline (c) cannot use indexes
 SETTINGS = {
     "character-set-server": "utf8mb3",
     "innodb_buffer_pool_size": "8G",
@@ -36,7 +36,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
+    """The options from the command line."""
 
     servers: int
     rounds: int
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def measured(folder: Path, options: Options) -> dict[str, Any]:
-    """Everything, on a private server in ``folder``."""
+    """Measure everything, on a private server in ``folder``."""
     place = folder / "mariadb"
     place.mkdir()
     with MariaDB(place, SETTINGS) as server:
@@ -89,7 +89,7 @@ def measured(folder: Path, options: Options) -> dict[str, Any]:
 
 
 def analyse(server: MariaDB, cloud: Cloud) -> None:
-    """Let the server know its tables as one that has run for a while does."""
+    """Update the server's table statistics, so that it knows its tables like a server that has run for a while."""
     for url in cloud.databases.values():
         database = url.rsplit("/", 1)[1]
         connection = server.connect(database)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The baselines: what the reading of the very same columns costs others.
+"""The baselines: what it costs other programs to read the very same columns.
 
-* (a) ``mariadb --quick``: the client every operator has, streaming the columns to nowhere;
-* (b) the raw drain: the same queries over the same socket, bytes received and thrown away unparsed: nothing that
-  reads over this protocol can be faster.
+* (a) ``mariadb --quick``: the client that every operator has, with its output thrown away;
+* (b) the raw drain: the same queries over the same socket, with the bytes received and thrown away unparsed. Nothing
+  that reads over this protocol can be faster.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stackmend_lab.mariadb import MariaDB
 
 
 def selects(labels: Iterable[str], databases: dict[str, str]) -> list[str]:
-    """One SELECT a table and database: the columns an audit reads, as the tables declare them.
+    """One SELECT for each table and database: the columns that an audit reads, as the tables declare them.
 
     ``databases`` maps the names of :mod:`stackmend.model.snapshot` to names on the server.
     """
@@ -50,7 +50,7 @@ def _select(table: Table, schema: str) -> str:
 
 
 def client_stream(server: MariaDB, statements: list[str]) -> None:
-    """(a): all statements by one ``mariadb --quick``, output thrown away."""
+    """(a): run all statements with one ``mariadb --quick`` and throw the output away."""
     subprocess.run(
         ["mariadb", "--no-defaults", "-u", "root", "-S", str(server.socket), "--quick", "-N", "-B"],
         input=";\n".join(statements).encode(),
@@ -60,9 +60,9 @@ def client_stream(server: MariaDB, statements: list[str]) -> None:
 
 
 def raw_drain(server: MariaDB, statements: list[str]) -> int:
-    """(b): all statements over one connection, every byte received and none looked at; returns the bytes.
+    """(b): run all statements over one connection; receive every byte and look at none. Returns the number of bytes.
 
-    The end is recognised by a last statement that answers with a marker, so that no packet has to be parsed.
+    A last statement answers with a marker, which shows the end, so that no packet has to be parsed.
     """
     marker = uuid.uuid4().hex
     half = len(marker) // 2

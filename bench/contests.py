@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contests: reading, asking, mending. Each takes turns with its baselines, after one round to warm up."""
+"""The contests: reading, asking and mending. In each, stackmend and the baselines take turns after a warm-up round."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud
 from stackmend_lab.mariadb import MariaDB
 
-#: objects changed by a contestant of the repairs: stackmend's, the single statements
+#: the number of objects that each contestant of the repairs changes: stackmend, and the single statements
 BATCHED, SINGLE = 10_000, 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where it takes place."""
+    """Where a contest takes place."""
 
     server: MariaDB
     cloud: Cloud
@@ -41,7 +41,7 @@ class Ground:
 
 
 def reading(ground: Ground) -> dict[str, Any]:
-    """A whole audit, against (a) the client's stream and (b) the raw drain of the same columns."""
+    """Compare a whole audit with (a) the client's stream and (b) the raw drain of the same columns."""
     labels = {label for check in catalogue.checks().values() for label in check.reads}
     statements = baselines.selects(sorted(labels), baselines.schemas(ground.cloud.databases))
     argv = [sys.executable, "-m", "stackmend", "--config", str(ground.config), "audit", "-f", "json", "--settle", "0"]
@@ -68,7 +68,7 @@ def reading(ground: Ground) -> dict[str, Any]:
 
 
 def asking(ground: Ground) -> dict[str, Any]:
-    """The checks alone on a snapshot, against (c) the same questions as SQL inside the server."""
+    """Compare the checks alone, on a snapshot, with (c) the same questions as SQL inside the server."""
     folder, manifest = create(load(str(ground.config)), into=str(ground.folder / "snapshot"))
     snapshot = sum(f.stat().st_size for f in folder.rglob("*.parquet"))
     cells = [s for name, s in baselines.schemas(ground.cloud.databases).items() if name.startswith("cell:")]
@@ -112,7 +112,7 @@ def _inside(server: MariaDB, statements: list[tuple[str, str]], costs: Mapping[s
 
 
 def mending(ground: Ground) -> dict[str, Any]:
-    """Repairs through the runner, against single guarded statements with a journal of their own; rows a second."""
+    """Compare repairs through the runner with single guarded statements and their own journal, in rows per second."""
     ids = repairs.ports(ground.server, "ACTIVE", BATCHED)
     ours, theirs = Cost(), Cost()
     there, back = ("ACTIVE", "DOWN"), ("DOWN", "ACTIVE")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m bench.diagnosing DIR``: diagnoses of failures that others injected, against what they say was broken.
+"""``python -m bench.diagnosing DIR``: compares diagnoses of failures that others injected with what was broken.
 
-DIR is a copy of dessertlab/Fault-Injection-Dataset (AGPL: it is never a part of this repository), whole or in part:
-``nova.tsv`` and so on beside ``Nova/Test_1/logs/round_1``. Round 1 has the fault, round 2 has not. Catalogue and engine
-may be improved by the cases of one half, and are reported on the other.
+DIR is a copy of dessertlab/Fault-Injection-Dataset (AGPL: it is never part of this repository), whole or in part:
+``nova.tsv`` and so on beside ``Nova/Test_1/logs/round_1``. Round 1 has the fault, round 2 does not. One half of the
+cases may be used to improve the catalogue and the engine; results are reported on the other half.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Round:
     failed: bool
     faulty: bool
     assertion: str
-    file: str  #: that was broken
+    file: str  #: the file that was broken
     function: str
 
 
 def rounds(folder: Path, half: str) -> Iterator[Round]:
-    """Those of the half whose logs are there."""
+    """The rounds of one half whose logs are there."""
     for subsystem in ("Nova", "Cinder", "Neutron"):
         for line in (folder / f"{subsystem.lower()}.tsv").read_text().splitlines()[1:]:
             cells = [*line.split("\t"), *[""] * 12]
@@ -54,7 +54,7 @@ def rounds(folder: Path, half: str) -> Iterator[Round]:
 
 
 def subject(one: Round) -> tuple[str, str] | None:
-    """(kind, id) of what an operator would ask about: the volume where that failed, else the server."""
+    """(kind, id) of the object about which an operator would ask: the volume if that failed, otherwise the server."""
     wanted = [("server", "nova/nova-compute.log*", _SERVER)]
     if "VOLUME" in one.assertion:
         wanted.insert(0, ("volume", "cinder/volume.log*", _VOLUME))
@@ -66,7 +66,7 @@ def subject(one: Round) -> tuple[str, str] | None:
 
 
 def counted(one: Round, found: Diagnosis) -> Iterator[str]:
-    """What is to be counted of a diagnosis."""
+    """What counts in a diagnosis."""
     if not (one.failed and one.faulty):
         if not one.failed:
             yield "healthy rounds"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m bench.drain``: draining a host of the lab, against a shell loop of ``openstack server migrate``.
+"""``python -m bench.drain``: compares draining a host of the lab with a shell loop of ``openstack server migrate``.
 
-A lab of real services in a temporary folder; the contestants take turns with the same servers, from c01 to c02 and back
-again. Wall time and the number of requests that Nova's API received, as ratios. Its fake hypervisors move a guest in no
-time: what is measured is the orchestration, which is what differs.
+It uses a lab of real services in a temporary folder. The contestants take turns with the same servers, from c01 to c02
+and back again. It reports wall time and the number of requests that Nova's API received, as ratios. The lab's fake
+hypervisors move a guest at once, so this measures the orchestration, which is where the contestants differ.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Contestant:
     requests: list[int] = field(default_factory=list)
 
     def turn(self, plane: Plane, source: str, target: str, servers: list[str]) -> None:
-        """Empty ``source``, and see that it is empty."""
+        """Empty ``source``, and verify that it is empty."""
         before = _requests(plane)
         timed(self.cost, lambda: self.drain(plane, source, target, servers))
         self.requests.append(_requests(plane) - before)
@@ -49,7 +49,7 @@ class Contestant:
             cloud.compute.enable_service(service)
 
     def as_dict(self) -> dict[str, Any]:
-        """What it cost."""
+        """The costs as JSON values."""
         return {**self.cost.as_dict(), "api_requests": sorted(self.requests)[len(self.requests) // 2]}
 
 
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def measured(plane: Plane, options: argparse.Namespace) -> dict[str, Any]:
-    """Rounds of both, there and back again."""
+    """Measure both contestants in rounds, there and back again."""
     cloud: Any = plane.connect()
     for one in cloud.compute.servers(all_projects=True):
         if one.compute_host in HOSTS:
@@ -112,7 +112,7 @@ def _stackmend(parallel: int, plane: Plane, source: str, target: str, servers: l
 
 
 def _loop(plane: Plane, source: str, target: str, servers: list[str]) -> None:
-    """What source document 002 does, with the wait that it leaves out, else nobody knows when the host is empty."""
+    """Do what source document 002 does, plus the wait that it omits: otherwise nobody knows when the host is empty."""
     openstack = f"{plane.layout.services}/bin/openstack"
     _run(plane, [openstack, "compute", "service", "set", "--disable", source, "nova-compute"], {0})
     for server in servers:
@@ -126,7 +126,7 @@ def _run(plane: Plane, argv: list[str], expect: set[int]) -> None:
 
 
 def _requests(plane: Plane) -> int:
-    """Requests that Nova's API has answered."""
+    """The number of requests that Nova's API has answered."""
     log = plane.layout.logs / "nova-api.log"
     with log.open(encoding="utf-8", errors="replace") as lines:
         return sum("requestlog" in line for line in lines)

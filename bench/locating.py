@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures where ``stackmend diagnose`` locates injected faults: ``python -m bench.locating DATASET [even|odd]``.
 
-DATASET is a copy of dessertlab/Fault-Injection-Dataset (AGPL-3.0: neither it nor its lines may be committed). Rules
-were tuned on tests with even numbers; the figures in the documentation are those of the odd ones.
+DATASET is a copy of dessertlab/Fault-Injection-Dataset (AGPL-3.0: neither it nor its lines may be committed). The rules
+were tuned on the even-numbered tests; the figures in the documentation are those of the odd-numbered ones.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _SERVICES = ("nova", "cinder", "neutron", "glance", "keystone")
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """What was said of one test, and what is true."""
+    """What stackmend says about one test, and what is true."""
 
     failed: bool
     right_service: bool
-    rank: int  #: of the injected file, from 1; 0 if it is not among the three
+    rank: int  #: the rank of the injected file, from 1; 0 if it is not among the three
     silent: bool  #: no message above WARNING
     alarmed: bool  #: an error although nothing failed
 
@@ -63,7 +63,7 @@ def _tests(dataset: Path, odd: bool) -> Iterator[tuple[Path, str, dict[str, str]
 
 
 def measured(dataset: Path, *, odd: bool) -> dict[str, float | int]:
-    """The shares, of all failing tests of that half."""
+    """The shares among all failing tests of that half."""
     found = [
         located(folder, "round_1", service, row["COMPONENT"].lstrip("/"), failed=row["ROUND_1"] == "FAILURE")
         for folder, service, row in _tests(dataset, odd)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m bench.logs --megabytes N``: a diagnosis in large logs, against ``grep -F`` and ``zgrep`` in the same run.
+"""``python -m bench.logs --megabytes N``: compares a diagnosis of large logs with ``grep -F`` and ``zgrep``.
 
-Logs of a busy cloud are made, with the story of one server in them. Contestants take turns; the median of the rounds
-counts. Sizes are those of the decompressed text; the first round, which fills the page cache, is left out.
+It generates the logs of a busy cloud, with the story of one server in them. The contestants take turns in the same run;
+the median of the rounds counts. Sizes are those of the decompressed text. The first round, which fills the page cache,
+is left out.
 """
 
 from __future__ import annotations
@@ -39,18 +40,18 @@ class Result:
     """What was measured."""
 
     megabytes: float
-    grep: float  #: MB/s of ``grep -F``, one identifier
-    search: float  #: MB/s of the reader of stackmend, the same identifier
+    grep: float  #: MB/s of ``grep -F`` with one identifier
+    search: float  #: MB/s of stackmend's reader with the same identifier
     zgrep: float
-    packed: float  #: the same in gzip
+    packed: float  #: the same with gzip files
     several: float  #: MB/s with twelve identifiers
     grep_several: float
     diagnosis: float  #: seconds of the whole command
-    memory: float  #: MB that it had at most
+    memory: float  #: its peak memory in MB
 
 
 def lines(seed: int, count: int) -> Iterator[str]:
-    """Lines of a busy cloud, one an eighth of a second; now and then an error with its traceback."""
+    """The lines of a busy cloud, eight per second; now and then an error with its traceback."""
     chance = random.Random(seed)
 
     def name() -> str:
@@ -73,7 +74,7 @@ def lines(seed: int, count: int) -> Iterator[str]:
 
 
 def story() -> str:
-    """What one server's host says of it, in the middle of everything."""
+    """What the host of one server logs about it, in the middle of everything else."""
     head = f"2026-11-29 12:05:00.000 7 {{}} [None {REQUEST} a b - - default default] [instance: {SERVER}] "
     return (
         head.format("INFO nova.compute.claims")
@@ -89,7 +90,7 @@ def story() -> str:
 
 
 def made(folder: Path, megabytes: int) -> int:
-    """Write the logs, as many files as there are services; bytes in all."""
+    """Write the logs, one file for each service; returns the total number of bytes."""
     block = "".join(lines(1, 40_000)).encode()
     each = max(1, megabytes * 1_000_000 // len(block) // len(_SERVICES))
     for service in _SERVICES:
@@ -104,7 +105,7 @@ def made(folder: Path, megabytes: int) -> int:
 
 
 def searched(folder: Path, words: list[bytes]) -> int:
-    """Messages that the reader of stackmend finds."""
+    """The number of messages that stackmend's reader finds."""
     logs, looked = Logs([str(folder)]), Looked()
     found = sum(1 for file in logs.files for _ in read(file, words, Window(), looked))
     logs.close()
@@ -112,7 +113,7 @@ def searched(folder: Path, words: list[bytes]) -> int:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds."""
+    """Run something; returns the seconds that it took."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
@@ -123,7 +124,7 @@ def _run(*words: str) -> None:
 
 
 def measured(folder: Path, megabytes: int, rounds: int) -> Result:
-    """All contestants, in turns."""
+    """Measure all contestants in turn."""
     plain, packed = folder / "plain", folder / "packed"
     plain.mkdir()
     size = made(plain, megabytes)
@@ -159,7 +160,7 @@ def measured(folder: Path, megabytes: int, rounds: int) -> Result:
 
 
 def main() -> None:
-    """Make the logs, measure, print."""
+    """Write the logs, measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.logs", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--megabytes", type=int, default=600, metavar="N")
     parser.add_argument("--rounds", type=int, default=3, metavar="R", help="of each contestant; the median counts")

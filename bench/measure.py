@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs things in turn and says what they cost: wall time, CPU time, peak memory, as medians."""
+"""Runs contestants in turn and reports their costs: medians of wall and CPU time, peaks of memory and disk space."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Cost:
         return statistics.median(self.wall)
 
     def as_dict(self) -> dict[str, Any]:
-        """Medians of the times, peaks of the rest; what was not measured is left out."""
+        """Medians of the times and peaks of the rest; values that were not measured are left out."""
         found: dict[str, Any] = {"seconds": round(self.median(), 3), "runs": len(self.wall)}
         if self.cpu:
             found["cpu_seconds"] = round(statistics.median(self.cpu), 3)
@@ -47,7 +47,7 @@ def ratio(ours: Cost, theirs: Cost) -> float:
 
 
 def timed(cost: Cost, run: Callable[[], T]) -> T:
-    """Run something in this process and note its wall time; what it returned."""
+    """Run something in this process and note its wall time; returns its result."""
     begin = time.perf_counter()
     found = run()
     cost.wall.append(time.perf_counter() - begin)
@@ -99,9 +99,9 @@ def _blocks(path: str) -> int:
     try:
         return os.stat(path).st_blocks * 512
     except FileNotFoundError:
-        return 0  # it was there a moment ago
+        return 0  # the file was there a moment ago
 
 
 def say(text: str) -> None:
-    """A line of progress, on stderr."""
+    """Print a line of progress to stderr."""
     print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m bench.orchestration --hosts N --servers M``: what draining host after host costs, without waiting for it.
+"""``python -m bench.orchestration --hosts N --servers M``: what it costs to drain host after host, without real waits.
 
-A simulated cloud (stackmend_lab.simulated), its time told; the planner, runner, executor, operations and a journal on
-disk are the real ones. CPU time that the simulated services take is taken off. Against it: a script that sends each
-server off and looks every five seconds whether it has arrived, with no guard, journal or proof that the host is empty.
-The same drains are measured again in a cloud of four times as many hosts: what stackmend keeps must not grow with it.
-What the process keeps of a move is what the simulation does, which the script shows, and what stackmend does besides.
+The cloud is simulated (stackmend_lab.simulated), including its time; the planner, runner, executor, operations and a
+journal on disk are the real ones. The CPU time of the simulated services is subtracted. The baseline is a script that
+starts the move of each server and checks every five seconds whether it has arrived, without guards, a journal or a
+proof that the host is empty. The same drains are measured again in a cloud with four times as many hosts: what
+stackmend keeps in memory must not grow with it. What the process keeps of each move is what the simulation keeps, which
+the script shows, plus what stackmend keeps.
 """
 
 from __future__ import annotations
@@ -40,29 +41,29 @@ from stackmend.model.workflow import Sight
 from stackmend_lab.simulated import Cloud, Faults, invariants
 
 LIMITS = Limits(parallel=20, max_rows=1_000_000)
-#: of every hundred calls and moves some go wrong
+#: in every hundred calls and moves, some go wrong
 FAULTS = Faults(every=200, no_valid_host=0.01, slow=0.01, rolled_back=0.01, broken=0.003, stranded=0.003)
 _TRIES = 20
-_LOOK = 5.0  #: seconds between two looks of the script
-_WIDE = 50  #: hosts that are drained in the cloud of four times as many
+_LOOK = 5.0  #: seconds between two polls of the script
+_WIDE = 50  #: the number of hosts that are drained in the cloud with four times as many hosts
 
 
 class Size(NamedTuple):
-    """What is asked for."""
+    """The size of a measurement."""
 
     hosts: int
-    servers: int  #: of each host
-    drained: int  #: hosts that are drained, one after the other
+    servers: int  #: on each host
+    drained: int  #: the number of hosts that are drained, one after the other
 
 
 class Counted(Cloud):
-    """A simulated cloud that knows what it has cost itself."""
+    """A simulated cloud that counts its own costs."""
 
     spent = 0.0  #: CPU seconds
     requests = 0
 
     def send(self, request: Request, mark: str = "") -> Response:
-        """Answer it."""
+        """Answer a request."""
         begin = time.process_time()
         try:
             return super().send(request, mark)
@@ -96,14 +97,14 @@ def main() -> None:
 
 
 def alone(measure: Callable[[Size], dict[str, Any]], size: Size) -> dict[str, Any]:
-    """Measure in a process of its own: the peak of its memory is nobody else's."""
+    """Measure in a separate process, whose peak memory includes nothing else."""
     say(f"{measure.__name__}: {size.drained} of {size.hosts} hosts with {size.servers} servers each")
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measure, (size,))
 
 
 def drained(size: Size) -> dict[str, Any]:
-    """Plan and run the drain of each host, see that it is empty, and let it take servers again."""
+    """Plan and run the drain of each host, verify that it is empty, and let it accept servers again."""
     cloud = _cloud(size)
     costs, exits = _rolled(cloud, size)
     assert set(exits) == {Exit.REPAIRED}, exits
@@ -112,7 +113,7 @@ def drained(size: Size) -> dict[str, Any]:
 
 
 def troubled(size: Size) -> dict[str, Any]:
-    """The same where services break down, moves fail, stand still or strand. No server may be lost or doubled."""
+    """The same while services break down and moves fail, stall or strand. No server may be lost or exist twice."""
     cloud = _cloud(size, FAULTS)
     costs, exits = _rolled(cloud, size)
     assert invariants(cloud) == []
@@ -142,7 +143,7 @@ def _rolled(cloud: Counted, size: Size) -> tuple[dict[str, Any], list[Exit]]:
             assert result.exit is not Exit.REPAIRED or not cloud.world.hosts[name].servers, name
             steps += result.steps
             cloud.world.hosts[name].disabled = False
-            # what the first drain loads is kept once
+            # modules that the first drain loads are kept only once
             first = first or _peak()
         journal.close()
     cloud.clock.sleep(60)
@@ -158,7 +159,7 @@ def _rolled(cloud: Counted, size: Size) -> tuple[dict[str, Any], list[Exit]]:
 
 
 def _plan(cloud: Counted, name: str) -> Plan:
-    """The plan of one host; asked for again where a service breaks down meanwhile."""
+    """Plan the drain of one host; try again if a service breaks down meanwhile."""
     for _ in range(_TRIES):
         sight = Sight(api=ApiReading(cloud, cloud.clock), live=None, hosts=None, now=cloud.clock.now().isoformat())
         drain = workflow_planner.workflow_of("drain-host")
@@ -170,7 +171,7 @@ def _plan(cloud: Counted, name: str) -> Plan:
 
 
 def _told(faults: Faults) -> dict[str, Any]:
-    """Those that there are."""
+    """The faults that are switched on."""
     return {
         name: value
         for name, value in asdict(faults).items()
@@ -179,7 +180,7 @@ def _told(faults: Faults) -> dict[str, Any]:
 
 
 def scripted(size: Size) -> dict[str, Any]:
-    """What an operator's script does: ``server migrate --live-migration`` for all, then look until none is left."""
+    """Do what an operator's script does: ``server migrate --live-migration`` for all, then poll until none is left."""
     cloud = _cloud(size)
     total, first, moved = time.process_time(), 0, 0
     for name in list(cloud.world.hosts)[: size.drained]:
@@ -209,7 +210,7 @@ def scripted(size: Size) -> dict[str, Any]:
 
 def _cloud(size: Size, faults: Faults | None = None) -> Counted:
     cloud = Counted(1, size.hosts, size.servers, faults=faults)
-    # the first use loads what is loaded once
+    # the first use loads modules that are loaded only once
     workflow_planner.workflow_of("drain-host")
     cloud.requests, cloud.spent = 0, 0.0
     return cloud
@@ -220,7 +221,7 @@ def _get(cloud: Cloud, path: str) -> Any:
 
 
 class _NoRows:
-    """There are no rows in these plans."""
+    """A writer for these plans, which have no row steps."""
 
     def close(self) -> None:
         """Nothing to close."""
@@ -242,7 +243,7 @@ def _each(seconds: float, number: int) -> float:
 
 
 def _peak() -> int:
-    """KiB."""
+    """The peak memory of this process in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Repairs: the runner and its journal, against the guarded single statements of a careful script.
 
-Both change ``neutron.ports.status`` of different ports by compare-and-swap, write down how to take it back before they
-do it (SQLite, WAL, ``synchronous=FULL``), and leave the database durable (``innodb_flush_log_at_trx_commit=1``).
+Both change ``neutron.ports.status`` of different ports by compare-and-swap. Both record how to undo each change before
+they make it (SQLite, WAL, ``synchronous=FULL``), and keep the database durable (``innodb_flush_log_at_trx_commit=1``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SQL = "UPDATE ports SET status = %s WHERE id = %s AND status = %s"
 
 
 def ports(server: MariaDB, status: str, number: int) -> list[str]:
-    """Ids of so many ports with that status."""
+    """The ids of ``number`` ports with that status."""
     connection = server.connect("neutron")
     try:
         with connection.cursor() as cursor:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: what is aimed at with a million servers: (what, key, sign, bound, unit)
+#: the targets with a million servers: (what, key, sign, bound, unit)
 TARGETS = (
     ("audit / (a) `mariadb --quick` of the same columns", ("audit_to_a",), "≤", 1.2, "x"),
     ("audit / (b) raw socket drain of the same queries", ("audit_to_b",), "", None, "x"),
@@ -28,7 +28,7 @@ PLAIN = (
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """Markdown: what was measured, and what was aimed at."""
+    """A Markdown table of the measured values and the targets."""
     lines = [
         f"{results['servers']:,} servers, {results['rows']:,} rows read, {results['wire_mib']:,} MiB on the wire,"
         f" {results['findings']} findings; {results['machine']}",

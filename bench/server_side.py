@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Baseline (c): the checks as cross-schema SQL inside the database server, as operators write them today.
 
-Only checks that plain SQL can express, and without their guards, so the server has less to do than stackmend. Each
-statement is per cell; ``{cell}`` is the schema of the cell.
+It has only the checks that plain SQL can express, without their guards, so the server has less to do than stackmend.
+Each statement is run for each cell; ``{cell}`` is the schema of the cell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-#: the tables' own character set: with the connection's the server could use no index of theirs
+#: in the tables' own character set: with that of the connection, the server could not use their indexes
 _VIFS = (
     "JSON_TABLE(IF(JSON_VALID(c.network_info), c.network_info, '[]'), '$[*]' COLUMNS ("
     "port_id VARCHAR(36) CHARACTER SET utf8mb3 PATH '$.id', keep_port VARCHAR(5) PATH '$.preserve_on_delete')) v"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every cause is blamed for what it did, by the words of real services, and not for what only looks like it.
+"""Every cause is blamed for what it did, in the words of real services, and not for what only looks like it.
 
-A case is a file of ``cases/``, named for its cause: logs after ``---``, what they are about and what is to be said
-before them. Causes in ``also`` may stand beside it, as its consequence or as the real cause of a look-alike.
+A case is a file in ``cases/``, named after its cause. The logs follow ``---``; before it are the object and the
+expected answer. Causes in ``also`` may be blamed too, as a consequence or as the real cause of a look-alike.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from stackmend.report.pages import page
 
 CASES = Path(__file__).parent / "cases"
 SECTIONS = ["What happens", "How it shows", "What speaks against it", "What to do"]
-#: placeholders of the cases
+#: placeholders in the cases
 NAMES = {letter: str(uuid.uuid5(uuid.NAMESPACE_DNS, letter)) for letter in ("S", "O", "P", "V", "I", "N", "PV")}
 NAMES |= {letter: f"req-{uuid.uuid5(uuid.NAMESPACE_DNS, letter)}" for letter in ("R", "Q", "T")}
 NAMES["CTX"] = f"[None {NAMES['R']} admin admin - - default default]"
@@ -34,7 +34,7 @@ NAMES["CTX"] = f"[None {NAMES['R']} admin admin - - default default]"
 
 @dataclass
 class Case:
-    """Logs, and what is to be said of them."""
+    """Logs and the expected answer."""
 
     cause: str
     guilty: bool
@@ -51,7 +51,7 @@ def _filled(text: str) -> str:
 
 
 def cases() -> Iterator[Case]:
-    """Those of every file."""
+    """The cases of all files."""
     for path in sorted(CASES.glob("*.txt")):
         case, name = None, ""
         for line in _filled(path.read_text()).splitlines():
@@ -74,7 +74,7 @@ EVERY = list(cases())
 
 @pytest.mark.parametrize("case", EVERY, ids=str)
 def test_a_case(case: Case, tmp_path: Path) -> None:
-    """The cause is found with its words, or is not blamed; nothing else is, but what the case names."""
+    """The cause is found with its words, or is not blamed; no other cause is blamed unless the case names it."""
     for name, text in case.files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def test_a_case(case: Case, tmp_path: Path) -> None:
 
 
 def test_every_cause_has_both() -> None:
-    """A case, and a look-alike that must not be blamed; and no case is of a cause that is not there."""
+    """Every cause has a case and a look-alike that must not be blamed, and no case names an unknown cause."""
     for name in catalogue.causes():
         kinds = {case.guilty for case in EVERY if case.cause == name}
         assert kinds == {True, False}, name
@@ -107,13 +107,13 @@ def test_every_cause_has_both() -> None:
 
 
 def test_every_sign_is_a_pattern() -> None:
-    """Together they are one: a message without any sign has no cause."""
+    """Every sign compiles; a message with a sign counts under its cause, and one without any sign has no cause."""
     assert cause_of("nothing in particular") == ""
     assert cause_of("Failed\nTypeError: no") == "program-error"
 
 
 def test_the_table_of_the_docs_counts_them() -> None:
-    """How many cases there are is said in the explanation."""
+    """The explanation has the right numbers of cases."""
     text = (Path(__file__).parents[2] / "docs" / "explanation" / "diagnosis.md").read_text()
     guilty = sum(case.guilty for case in EVERY)
     assert f"| causes, blamed | {guilty} | {guilty} | 0 | 0 |" in text
@@ -122,7 +122,7 @@ def test_the_table_of_the_docs_counts_them() -> None:
 
 @pytest.mark.parametrize("name", sorted(catalogue.causes()))
 def test_every_cause_has_a_whole_page(name: str) -> None:
-    """A first line and the four sections."""
+    """The page of a cause has a first line and the four sections."""
     parts = page(catalogue.pages()[name])
     assert parts.title
     assert list(parts.sections) == SECTIONS
@@ -130,7 +130,7 @@ def test_every_cause_has_a_whole_page(name: str) -> None:
 
 
 def test_nothing_is_concluded_of_nothing(tmp_path: Path) -> None:
-    """A healthy story blames no cause, and has no step missing."""
+    """In a healthy story no cause is blamed, and no step is missing."""
     server = NAMES["S"]
     head = f"INFO nova.compute.manager {NAMES['CTX']} [instance: {server}]"
     lines = ("Claim successful on node c01", "Took 0.5 seconds to spawn the instance on the hypervisor.",
@@ -142,7 +142,7 @@ def test_nothing_is_concluded_of_nothing(tmp_path: Path) -> None:
 
 
 def test_a_silent_failure_is_told_by_the_step_that_is_missing(tmp_path: Path) -> None:
-    """No error anywhere: what is said is where the story ends."""
+    """If there is no error anywhere, the answer is where the story ends."""
     server = NAMES["S"]
     text = (
         f"2026-11-29 12:00:00.000 7 INFO nova.compute.claims {NAMES['CTX']} [instance: {server}] "
@@ -161,7 +161,7 @@ def test_a_silent_failure_is_told_by_the_step_that_is_missing(tmp_path: Path) ->
     ["a", " ", 'apparmor="DENIED" operation="open" ', "GET /v2/images/ ", "error ", 'Lock "', "agent ", "bind "],
 )
 def test_no_message_keeps_a_cause_busy(filling: str) -> None:
-    """A message of 60,000 characters made of what patterns begin with is judged in seconds by all causes together."""
+    """All causes together take seconds for a message of 60,000 characters made of the beginnings of patterns."""
     long = Entry(
         at=0.0, text=filling * (60_000 // len(filling)), level="ERROR", service="nova-compute", ids=frozenset({"x"})
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a verdict tells an operator to type exists."""
+"""Whatever a verdict tells an operator to type exists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHELL = Shell(sys.stdout, sys.stderr)
 
 
 def test_every_command_of_a_remedy_parses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Commands of stackmend with their options, and checks by their names, of every verdict of the cases."""
+    """In every verdict of the cases, stackmend commands parse with their options, and named checks exist."""
     lines = set()
     for number, case in enumerate(case for case in EVERY if case.guilty):
         for name, text in case.files.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Modules that are in no package: scripts, and extensions of the docs."""
+"""Modules outside any package: scripts, and extensions of the docs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 def loaded(path: Path) -> ModuleType:
-    """The module in that file."""
+    """Load the module in that file."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

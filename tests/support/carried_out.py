@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One step by itself, begun and polled to its end, as in a run."""
+"""A single step, begun and polled to its end as in a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stackmend.model.writer import Pending, StepResult
 
 
 def carried_out(executor: ApiExecutor | HostExecutor, step: CallStep, mark: str = "") -> StepResult:
-    """Its result; time passes by the clock of the executor."""
+    """Carry out a step and return its result; time passes by the executor's clock."""
     found = executor.begin(step, mark)
     while isinstance(found, Pending):
         clock = executor._clock

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Glance with nodes of its own: records in an embedded cloud, and for each node a folder that is served over HTTP.
+"""Glance with several nodes: records in an embedded cloud, and for each node a folder that is served over HTTP.
 
-What a node answers is what a real one does (docs/reference/api-facts.md; tests/lab/control_plane/test_glance_nodes.py).
+A node answers like a real one (docs/reference/api-facts.md; tests/lab/control_plane/test_glance_nodes.py).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from stackmend_lab.cloud import Cloud
 from ..drivers.api.fake import TOKEN, Fake, RefusedError, Reply
 
 _FILE = re.compile(r"/v2/images/([^/]+)/file\Z")
-_PAGE = 2  #: members of a page
+_PAGE = 2  #: the number of images on a page
 
 
 class GlanceFake(Fake):
-    """Glance's records beside the other services."""
+    """Glance's records, next to the other services."""
 
     SERVICES: ClassVar[dict[str, tuple[str, str, str]]] = {**Fake.SERVICES, "image": ("/image/v2", "", "")}
 
@@ -36,7 +36,7 @@ class GlanceFake(Fake):
         self.nodes: dict[str, GlanceNode] = {}
         self.stores: list[str] = ["file"]
         self.in_stores: dict[str, list[str]] = {}
-        self.catalog: list[str] = []  #: URLs of the image service besides its own
+        self.catalog: list[str] = []  #: URLs of the image service in addition to its own
         own = [(method, re.compile(pattern + r"\Z"), handler) for method, pattern, handler in self._own()]
         self.routes = own + self.routes
 
@@ -54,13 +54,13 @@ class GlanceFake(Fake):
         return 200, {"versions": [{"id": "v2.16", "status": "CURRENT", "links": links}]}
 
     def image(self, name: str) -> dict[str, Any]:
-        """As Glance shows it."""
+        """An image as Glance shows it."""
         row = self.need("Image", "glance", "SELECT * FROM images WHERE id = :id AND deleted = 0", id=name)
         keys = ("id", "name", "status", "size", "owner", "checksum", "os_hash_algo", "os_hash_value")
         return {key: row[key] for key in keys} | {"stores": ",".join(self.in_stores.get(name, ["file"]))}
 
     def list_images(self, _: Any, query: str) -> Reply:
-        """A page; that of hidden ones is empty, as all others are not hidden."""
+        """A page of images; the list of hidden images is empty."""
         hidden = "os_hidden=true" in query
         rows = [] if hidden else self.cloud.rows("glance", "SELECT id FROM images WHERE deleted = 0 ORDER BY id")
         marker = re.search(r"marker=([^&]+)", query)
@@ -72,7 +72,7 @@ class GlanceFake(Fake):
         return 200, {"images": [self.image(name) for name in some], **more}
 
     def bring(self, body: Any, name: str) -> Reply:
-        """copy-image: from the folder of the node that is asked, at once."""
+        """copy-image: copy from the folder of the node that receives the request, at once."""
         (store,) = body["stores"]
         held = self.in_stores.setdefault(name, ["file"])
         if store in held:
@@ -85,7 +85,7 @@ class GlanceFake(Fake):
         return 204, None
 
     def record(self, content: bytes, *, name: str = "", location: str = "file", **more: Any) -> str:
-        """An active image with this content on record; its id."""
+        """Record an active image with this content; returns its id."""
         image = str(uuid.uuid4())
         algorithm, digest = "sha512", hashlib.sha512(content).hexdigest()
         values = {
@@ -101,7 +101,7 @@ class GlanceFake(Fake):
         return image
 
     def locate(self, image: str, scheme: str) -> None:
-        """A location of an image on record."""
+        """Record a location of an image."""
         self.cloud.insert(
             "glance", "image_locations", image_id=image, value=f"{scheme}:///store/{image}", deleted=0,
             created_at=self.cloud.ago(9000), status="active",
@@ -116,11 +116,11 @@ class GlanceNode:
         folder.mkdir(parents=True, exist_ok=True)
         self.url = ""
         self.asked: list[tuple[str, str]] = []  #: (image, Range)
-        self.busy = 0  #: requests that are answered with 503
-        self.slow = 0.0  #: seconds between two pieces of 64 KiB
+        self.busy = 0  #: how many requests are answered with 503
+        self.slow = 0.0  #: seconds between two pieces of 64 KiB each
 
     def put(self, image: str, content: bytes, *, days: float = 30) -> Path:
-        """A file of its store, not touched for so long."""
+        """Put a file into its store that was not touched for so long."""
         path = self.folder / image
         path.write_bytes(content)
         then = time.time() - days * 86_400
@@ -128,7 +128,7 @@ class GlanceNode:
         return path
 
     def answer(self, handler: BaseHTTPRequestHandler, name: str) -> None:
-        """The content of an image, as glance.api.v2.image_data has it."""
+        """Answer with the content of an image, like glance.api.v2.image_data."""
         asked = handler.headers.get("Range") or ""
         self.asked.append((name, asked))
         if handler.headers.get("X-Auth-Token") != TOKEN:
@@ -149,7 +149,7 @@ class GlanceNode:
         if asked:
             handler.send_header("Content-Range", f"bytes {first}-{last}/{size}")
         handler.end_headers()
-        # the file as it is, up to what was promised: a shorter one breaks off
+        # the file as it is, up to the promised length: a shorter one ends early
         content = path.read_bytes()[first : last + 1]
         for at in range(0, len(content), 65536):
             handler.wfile.write(content[at : at + 65536])
@@ -164,7 +164,7 @@ class GlanceNode:
 
 @contextmanager
 def serving_nodes(*nodes: GlanceNode) -> Iterator[None]:
-    """Each node on a port of its own, until the end."""
+    """Serve each node on a port of its own until the end."""
     with ExitStack() as until:
         for node in nodes:
             until.enter_context(_served(node))
@@ -185,7 +185,7 @@ def _served(node: GlanceNode) -> Iterator[None]:
             node.answer(self, found[1])
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A libvirtd of its own with real QEMU guests, in a mount namespace: nothing of the machine's libvirt is touched.
+"""A separate libvirtd with real QEMU guests, in a mount namespace: the machine's own libvirt is not touched.
 
-Guests run under emulation, without a system on them: they write what a test has QEMU write through their disk.
+Guests run under emulation, without an operating system: a test has QEMU write through their disks instead.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-#: where Debian has programs of the system
+#: where Debian has its system programs
 _PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 _PROGRAMS = ("libvirtd", "virsh", "qemu-system-x86_64", "unshare", "nsenter")
 _UP = """set -e
@@ -43,7 +43,7 @@ exec libvirtd -f /etc/libvirt/libvirtd.conf --pid-file /run/libvirt/libvirtd.pid
 
 
 class Libvirt:
-    """A daemon, and its guests."""
+    """A daemon and its guests."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._log = folder, folder / "libvirtd.log"
@@ -63,7 +63,7 @@ class Libvirt:
         children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children").read_text().split()
         if not children:
             return False
-        #: what comes before a command so that it finds this daemon, as a container runtime does
+        #: the prefix with which a command finds this daemon, as with a container runtime
         self.inside = ("nsenter", f"--target={children[0]}", "--mount")
         done = subprocess.run(
             [*self.inside, "virsh", "--connect", "qemu:///system", "list"], capture_output=True, check=False
@@ -71,14 +71,14 @@ class Libvirt:
         return done.returncode == 0
 
     def virsh(self, *words: str) -> str:
-        """What virsh says; it must succeed."""
+        """Run virsh, which must succeed; returns its output."""
         argv = [*self.inside, "virsh", "--quiet", "--connect", "qemu:///system", *words]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, f"{words}: {done.stderr}"
         return done.stdout
 
     def start(self, uuid: str, disk: Path, form: str = "qcow2", config: Path | None = None) -> None:
-        """A guest with this disk, and a config drive as Nova attaches one."""
+        """Start a guest with this disk, and a config drive attached as Nova does."""
         drive = (
             f"<disk type='file' device='cdrom'><driver name='qemu' type='raw' cache='none'/><source file='{config}'/>"
             "<target dev='hda' bus='ide'/><readonly/></disk>"
@@ -94,11 +94,11 @@ class Libvirt:
         self.virsh("create", str(xml))
 
     def write(self, uuid: str, at: int, size: int, byte: int) -> None:
-        """Have a guest's own disk write: as the guest would."""
+        """Write through a guest's disk, as the guest would."""
         command = f'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P {byte} {at} {size}"'
         before = self._log_of(uuid)
         assert not (said := self.virsh("qemu-monitor-command", uuid, "--hmp", command).strip()), said
-        # QEMU tells its log what came of it
+        # QEMU writes the outcome to its log
         said = self._log_of(uuid)[len(before) :]
         assert f"wrote {size}/{size} bytes" in said, said
 
@@ -108,7 +108,7 @@ class Libvirt:
 
     @contextmanager
     def exported(self, disk: Path, place: Path) -> Iterator[None]:
-        """A disk served by NBD, read-only, on a socket."""
+        """Serve a disk over NBD, read-only, on a socket."""
         command = ["qemu-nbd", "--read-only", "--persistent", "--format=raw", f"--socket={place}", "--export-name=x"]
         with subprocess.Popen([*command, str(disk)]) as server:
             try:
@@ -120,12 +120,12 @@ class Libvirt:
                 server.kill()
 
     def job(self, uuid: str) -> str:
-        """The backup that is under way, "" for none."""
+        """The backup in progress, "" if there is none."""
         argv = [*self.inside, "virsh", "--quiet", "--connect", "qemu:///system", "backup-dumpxml", uuid]
         return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
 
     def stop(self) -> None:
-        """End guests and daemon."""
+        """Stop the guests and the daemon."""
         for uuid in self.virsh("list", "--uuid").split():
             self.virsh("destroy", uuid)
         self._outer.kill()
@@ -133,7 +133,7 @@ class Libvirt:
 
 
 def daemon(folder: Path) -> Libvirt:
-    """One that runs; skips where this machine has none, or forbids it."""
+    """A running daemon; skips the test if this machine has no libvirt or forbids it."""
     missing = [name for name in _PROGRAMS if shutil.which(name, path=_PATH) is None]
     if missing or os.geteuid() != 0:
         pytest.skip(

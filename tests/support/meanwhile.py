@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A change between the last look at an object and the request that changes it."""
+"""A change between the last read of an object and the request that changes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Meanwhile:
         self._session, self._method, self._then = session, method, [then]
 
     def send(self, request: Request, mark: str = "") -> Response:
-        """Send it."""
+        """Send the request."""
         if request.method == self._method and self._then:
             self._then.pop()()
         return self._session.send(request, mark)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Audit and plan in one, as ``plan create`` does."""
+"""An audit and a plan in one, as in ``plan create``."""
 
 from __future__ import annotations
 

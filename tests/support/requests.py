@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cloud and a terminal: requests as they are typed."""
+"""A cloud and a terminal: requests as an operator types them."""
 
 from __future__ import annotations
 

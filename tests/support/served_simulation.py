@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services of a simulated cloud over HTTP: commands drain and return its hosts, as those of a real one."""
+"""The services of a simulated cloud over HTTP: commands drain and return its hosts as they do on a real cloud."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _PATHS = {
 
 
 class ServedSimulation(Fake):
-    """Keystone as the others have it; each request for another service is one of the simulated cloud.
+    """Keystone as in the other fakes; requests for any other service go to the simulated cloud.
 
-    Its time begins now, and passes by requests alone (``latency``): the same requests get the same answers.
+    Its time begins now, and passes only with requests (``latency``): the same requests get the same answers.
     """
 
     SERVICES: ClassVar[dict[str, tuple[str, str, str]]] = {
