@@ -27,7 +27,7 @@ WRITE = "STACKMEND_WRITE_PROOFS"
 LONG = frozenset(
     {"test_lost_end", "test_agents", "test_drain", "test_moves", "test_evacuate", "test_recover", "test_conformance"}
 )
-#: they log every request, and pytest keeps that
+#: loggers that log every request, which pytest would keep
 TALKATIVE = ("keystoneauth", "openstack", "stevedore", "urllib3")
 
 
@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def plane() -> Iterator[Plane]:
-    """A lab with its seed: that of STACKMEND_LAB if set, else a new one, removed afterwards."""
+    """A lab with its seed: the one in STACKMEND_LAB if set, otherwise a new one, removed afterwards."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     if given := os.environ.get("STACKMEND_LAB"):
@@ -84,6 +84,6 @@ def rehearsal(plane: Plane, tmp_path_factory: pytest.TempPathFactory, request: p
 
 @pytest.fixture(scope="session")
 def told(plane: Plane) -> Iterator[dict[str, Future[None]]]:
-    """All stories, started: other tests continue meanwhile."""
+    """All tales, started; other tests continue meanwhile."""
     with ThreadPoolExecutor(len(TALES)) as pool:
         yield {tale.__name__: pool.submit(tale, plane) for tale in TALES}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What damage does to who uses the services: the reasons to mend it."""
+"""What damage does to the users of the services: the reasons to mend it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .using import Thing
 
 
 def addresses_hidden(thing: Thing) -> None:
-    """'server show' has no address, while the list of interfaces, which asks Neutron, has every port."""
+    """'server show' has no address, while the interface list, which asks Neutron, has every port."""
     assert thing.shown() == set()
     listed = {interface.port_id for interface in thing.cloud.compute.server_interfaces(thing.server)}
     assert listed == set(thing.nics)
 
 
 def one_nic_too_many(thing: Thing) -> None:
-    """The list of interfaces has the leftover, 'server show' does not, and the guest does not."""
+    """The interface list has the leftover, but 'server show' and the guest do not."""
     listed = {interface.port_id for interface in thing.cloud.compute.server_interfaces(thing.server)}
     assert thing.port in listed
     assert not set(thing.port_was[1]) & thing.shown()
@@ -28,14 +28,14 @@ def one_nic_too_many(thing: Thing) -> None:
 
 
 def neither_detached_nor_deleted(thing: Thing) -> None:
-    """Nova refuses to detach it, for its status, and Cinder to delete it."""
+    """Nova refuses to detach the volume because of its status, and Cinder refuses to delete it."""
     with pytest.raises(sdk_errors.BadRequestException):
         thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume)
     undeletable(thing)
 
 
 def unknown_to_nova(thing: Thing) -> None:
-    """Nova lists no volume, and detaches none; Cinder deletes none that is attached."""
+    """Nova lists no volume and detaches none; Cinder does not delete a volume that is attached."""
     assert list(thing.cloud.compute.volume_attachments(thing.server)) == []
     with pytest.raises(sdk_errors.NotFoundException):
         thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume, ignore_missing=False)
@@ -43,27 +43,27 @@ def unknown_to_nova(thing: Thing) -> None:
 
 
 def listed_but_not_attached(thing: Thing) -> None:
-    """Nova lists a volume that it cannot detach: Cinder takes it for free."""
+    """Nova lists a volume that it cannot detach, because Cinder takes it for available."""
     assert [found.volume_id for found in thing.cloud.compute.volume_attachments(thing.server)] == [thing.volume]
     with pytest.raises(sdk_errors.BadRequestException):
         thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume)
 
 
 def free_and_not_detachable(thing: Thing) -> None:
-    """Cinder gives it to whoever asks, and refuses to let Nova detach it from the server that has it."""
+    """Cinder gives the volume to anybody, but does not let Nova detach it from the server that has it."""
     assert thing.cloud.block_storage.get_volume(thing.volume).status == "available"
     with pytest.raises(sdk_errors.BadRequestException):
         thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume)
 
 
 def undeletable(thing: Thing) -> None:
-    """Cinder refuses to delete it."""
+    """Cinder refuses to delete the volume."""
     with pytest.raises(sdk_errors.BadRequestException):
         thing.cloud.block_storage.delete_volume(thing.volume)
 
 
 def not_to_that_host(thing: Thing) -> None:
-    """A live migration to the host of the leftover is refused, for Neutron binds the port there no second time."""
+    """Live migration to the host of the leftover fails: Neutron refuses a second binding of the port there."""
     here = thing.host()
     with pytest.raises(sdk_errors.BadRequestException, match="No valid host"):
         thing.cloud.compute.live_migrate_server(thing.server, host=thing.key["left_host"], block_migration="auto")
@@ -75,13 +75,13 @@ def not_to_that_host(thing: Thing) -> None:
 
 
 def deleted_but_running(thing: Thing) -> None:
-    """No API knows the server; what it has is held, and a mark that is not the row's id keeps the host from reaping."""
+    """No API knows the server, but it keeps its resources: the host does not reap it, as the mark is not the row's id."""
     assert thing.gone()
     assert thing.providers() != set()
     assert any(thing.server in thing.plane.guests(host) for host in thing.plane.hosts)
 
 
 def unmovable(thing: Thing) -> None:
-    """Nova refuses to move it."""
+    """Nova refuses to move the server."""
     with pytest.raises(sdk_errors.HttpException):
         thing.cloud.compute.live_migrate_server(thing.server, host=None, block_migration="auto")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Damage as the old recipes and crashes leave it, by statements: a second object for the second strategy of a repair.
+"""Damage as the old recipes and crashes leave it, made by SQL: a second object for the second strategy of a repair.
 
-The breaks of the lab make the same by the services themselves, but need a restart for it.
+The breaks of the lab cause the same damage through the services themselves, but need restarts for it.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def error_deleting(plane: Plane) -> Json:
     return {"volume": volume}
 
 
-# ---- nothing is wrong with these, or nothing that a check may judge: repairs that are asked for ----
+# ---- nothing is wrong with these, or nothing that a check may judge: for requested repairs ----
 
 
 def freed_by_hand(plane: Plane) -> Json:

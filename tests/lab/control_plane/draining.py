@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host with servers in every state that a drain meets, and what has to hold of them, whatever happens to it."""
+"""A host with servers in every state that a drain meets, and what must be true of them whatever happens to it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import create_server, wait, wait_server, wait_volume
 
 Json = dict[str, Any]
-#: a server that runs, of each of these; "moved" has its resize from the host unconfirmed
+#: one server for each; "moved" has an unconfirmed resize away from the host
 STATES = (
     *("active",) * 8, "active, locked", "active, volume", "paused", "paused", "stopped", "stopped", "stopped, locked",
     "suspended", "rescued", "error", "resized", "moved",
 )  # fmt: skip
-#: those that a drain with --cold and --wake moves by itself
+#: the states that a drain with --cold and --wake moves without help
 MOVES = frozenset({"active", "active, locked", "active, volume", "paused", "stopped", "suspended"})
 
 
@@ -39,7 +39,7 @@ class Scene:
         self.plane, self.cloud = plane, plane.connect()
         self.host, self.other = plane.hosts[:2]
         self.tag = uuid.uuid4().hex[:6]
-        self.servers: dict[str, str] = {}  #: server -> the state that it was put in
+        self.servers: dict[str, str] = {}  #: server -> the state in which it was put
         self.volumes: list[str] = []
         self._make(list(states))
 
@@ -80,7 +80,7 @@ class Scene:
             compute.lock_server(server)
 
     def close(self) -> None:
-        """Everything made here goes, whatever it is in the middle of."""
+        """Delete everything created here, whatever state it is in."""
         sdk: Any = self.cloud
         for server in self.servers:
             if sdk.compute.find_server(server) is not None:
@@ -93,7 +93,7 @@ class Scene:
             sdk.block_storage.delete_volume(volume)
 
     def gather(self) -> None:
-        """Every server is on the host again, by Nova's own doing; nothing of stackmend takes part."""
+        """Bring every server back to the host with Nova alone, without stackmend."""
         sdk: Any = self.cloud
         self.enable()
         away = [server for server, host in self.where().items() if host != self.host]
@@ -120,7 +120,7 @@ class Scene:
         wait(lambda: self.settled(), "the moves to be over")
 
     def settle(self) -> None:
-        """What a drain leaves to a human is done: unlocked, unrescued, mended, confirmed."""
+        """Do what a drain leaves to a human: unlock, unrescue, mend and confirm."""
         sdk: Any = self.cloud
         for server, state in self.servers.items():
             now = sdk.compute.get_server(server)
@@ -137,34 +137,34 @@ class Scene:
             wait_server(self.cloud, server, "SHUTOFF" if state == "stopped, locked" else "ACTIVE")
 
     def service(self) -> tuple[str, str | None]:
-        """Status and reason of the host's nova-compute."""
+        """Status and disabled reason of the host's nova-compute."""
         sdk: Any = self.cloud
         found = next(iter(sdk.compute.services(binary="nova-compute", host=self.host)))
         return str(found.status), found.disabled_reason
 
     def enable(self) -> None:
-        """Let servers onto the host."""
+        """Enable the host's nova-compute."""
         sdk: Any = self.cloud
         sdk.compute.enable_service(next(iter(sdk.compute.services(binary="nova-compute", host=self.host))))
 
     def disable(self, reason: str) -> None:
-        """Let none."""
+        """Disable the host's nova-compute."""
         sdk: Any = self.cloud
         found = next(iter(sdk.compute.services(binary="nova-compute", host=self.host)))
         sdk.compute.disable_service(found, disabled_reason=reason)
 
     def network(self) -> str:
-        """One for a canary."""
+        """The id of a network for a canary."""
         sdk: Any = self.cloud
         return str(sdk.network.find_network("net1").id)
 
     def canaries(self) -> list[str]:
-        """Servers of stackmend's own."""
+        """The names of stackmend's own servers."""
         sdk: Any = self.cloud
         return [one.name for one in sdk.compute.servers(all_projects=True, name="stackmend-canary")]
 
     def settled(self) -> bool:
-        """Whether no move of these servers holds anything any more."""
+        """Whether no migration holds an allocation any more."""
         held = {one for host in self.plane.hosts[:3] for one in self.held(host)}
         text = "SELECT uuid FROM migrations WHERE source_compute LIKE %s"
         return not held & {str(row["uuid"]) for row in self.plane.sql("cell:cell1", text, ("c%",))}
@@ -177,7 +177,7 @@ class Scene:
         sdk: Any = self.cloud
         return bool(sdk.compute.get_server(server).compute_host == self.host)
 
-    # -- what is there
+    # -- the state of the cloud
 
     def of(self, *states: str) -> list[str]:
         """Servers that were put in one of these states."""
@@ -189,7 +189,7 @@ class Scene:
         return {server: str(sdk.compute.get_server(server).compute_host) for server in self.servers}
 
     def states(self) -> dict[str, str]:
-        """Server -> its vm_state and whether it is locked."""
+        """Server -> its vm_state, and whether it is locked."""
         sdk: Any = self.cloud
         found = {}
         for server in self.servers:
@@ -198,7 +198,7 @@ class Scene:
         return found
 
     def newest_move(self) -> int:
-        """Number of the newest migration."""
+        """The number of the newest migration."""
         return int(self.plane.sql("cell:cell1", "SELECT COALESCE(MAX(id), 0) AS id FROM migrations")[0]["id"])
 
     def moves(self, since: int) -> dict[str, list[tuple[str, str]]]:
@@ -214,7 +214,7 @@ class Scene:
         return found
 
     def whole(self, server: str) -> None:
-        """Guest, ports, allocation and attachments of a server are on the host where Nova has it, and nowhere else."""
+        """Assert that a server's guest, ports, allocation and attachments are on its host in Nova, and nowhere else."""
         sdk: Any = self.cloud
         here = str(sdk.compute.get_server(server).compute_host)
         assert [host for host in self.plane.hosts if server in self.plane.guests(host)] == [here]
@@ -231,7 +231,7 @@ class Scene:
         assert {row["attached_host"] for row in self.plane.sql("cinder", text, (server,))} <= {here}
 
     def held(self, host: str) -> list[str]:
-        """Consumers with an allocation of a host: servers, and moves that are not over."""
+        """The consumers with an allocation on a host: servers, and moves that have not ended."""
         text = (
             "SELECT DISTINCT a.consumer_id FROM allocations a JOIN resource_providers p"
             " ON p.id = a.resource_provider_id WHERE p.name = %s"
@@ -247,12 +247,12 @@ _STATUS = {
 
 
 class Tool:
-    """``stackmend`` as an operator types it on one lab, with what it said last. ``config``: another configuration."""
+    """``stackmend`` as an operator types it on one lab, with its last output. ``config``: another configuration."""
 
     def __init__(self, plane: Plane, config: Path | None = None) -> None:
         self._environment = {**os.environ, **plane.env()}
         if config is not None:
-            # it comes before whatever file a configuration names
+            # it takes precedence over the file that a configuration names
             del self._environment["OS_CLIENT_CONFIG_FILE"]
         self._config = config or plane.toml
         self.said = ""
@@ -261,7 +261,7 @@ class Tool:
         return [sys.executable, "-m", "stackmend", "--config", str(self._config), *words]
 
     def run(self, *words: str) -> int:
-        """One command to its end; its exit code."""
+        """Run a command to its end; returns its exit code."""
         done = subprocess.run(
             self._argv(words), env=self._environment, capture_output=True, text=True, check=False, timeout=900
         )
@@ -269,13 +269,13 @@ class Tool:
         return done.returncode
 
     def begin(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start a command and do not wait for it."""
+        """Start a command without waiting for it."""
         return subprocess.Popen(
             self._argv(words), env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def killed(self, *words: str, after: float) -> bool:
-        """Kill it with -9 after so many seconds; False when it had ended before."""
+        """Start a command and kill it with -9 after so many seconds; False if it ended before that."""
         with self.begin(*words) as process:
             try:
                 process.wait(after)
@@ -285,7 +285,7 @@ class Tool:
         return False
 
     def shown(self, *words: str) -> Any:
-        """The document of a command."""
+        """The JSON document of a command."""
         done = subprocess.run(
             self._argv((*words, "-f", "json")), env=self._environment, capture_output=True, text=True, check=False
         )
@@ -299,7 +299,7 @@ class Tool:
 
 
 class Moody(ThreadingHTTPServer):
-    """Stands before nova-api and fails every tenth call: breaks down before or after it is made, or hangs up."""
+    """A proxy for nova-api that fails every tenth call: before or after it is made, as busy, or by hanging up."""
 
     daemon_threads = True
 
@@ -310,11 +310,11 @@ class Moody(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the proxy."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed says no goodbye."""
+        """Ignore errors: a killed client closes no connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -331,7 +331,7 @@ class _Handler(BaseHTTPRequestHandler):
         if mood == 1:
             return self._say(503, b"{}", {"Retry-After": "1"})
         headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection", "accept-encoding")}
-        import requests  # its import takes long
+        import requests  # importing it takes long
 
         made = requests.request(self.command, self.server.target + self.path, data=body, headers=headers, timeout=60)
         said, heads = made.content, {k: v for k, v in made.headers.items() if k.lower() != "content-encoding"}
@@ -355,12 +355,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nobody wants to know."""
+        """Log nothing."""
 
 
 @contextmanager
 def moody(plane: Plane, folder: Path) -> Iterator[tuple[Moody, Path]]:
-    """(what stands before nova-api, a configuration of stackmend that goes through it)."""
+    """(a proxy for nova-api, a configuration of stackmend that uses it)."""
     lab = plane.layout
     with Moody(f"http://127.0.0.1:{lab.ports['nova']}") as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts of the lab that are lost or restarted, with servers on them, and what has to hold afterwards."""
+"""Hosts of the lab that are lost or restarted with servers on them, and what must be true afterwards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ with kombu.Connection("{url}".replace("rabbit://", "amqp://")) as connection:
 
 
 def switched(plane: Plane, host: str) -> None:
-    """Switch a machine off and on: its guests are off, nothing is plugged, nova-compute starts."""
+    """Switch a machine off and on: its guests are off, nothing is plugged, and nova-compute starts."""
     plane.kill(f"nova-compute-{host}")
     path = plane.folder / "state" / "nova" / host / "guests.json"
     guests = json.loads(path.read_text())
@@ -46,27 +46,27 @@ def switched(plane: Plane, host: str) -> None:
 
 
 class Loss:
-    """The first host of the lab, which has another one in its cell, and servers made for one test."""
+    """The first host of the lab, which shares its cell with another one, and servers created for one test."""
 
     def __init__(self, plane: Plane, folder: Path) -> None:
         self.plane, self.sdk = plane, plane.connect()
         self.host, self.other = plane.hosts[:2]
         self.tag = uuid.uuid4().hex[:6]
         self.servers: dict[str, str] = {}
-        # a journal of its own; paths in it are relative to the lab's folder
+        # with its own journal; paths in the file are relative to the lab's folder
         self.config_file = plane.folder / f"losing-{self.tag}.toml"
         text = plane.toml.read_text().replace('directory = "stackmend"', f'directory = "{folder / "state"}"')
         self.config_file.write_text(text, encoding="utf-8")
 
     @property
     def config(self) -> Config:
-        """That of the lab, with a journal of its own."""
+        """The lab's configuration, with a journal of its own."""
         return load(str(self.config_file))
 
     # -- servers
 
     def make(self, name: str, *, volume: bool = True, host: str = "", hints: Any = None) -> str:
-        """A server that runs, by default on the host that will be lost; from a volume, or from the image."""
+        """Create a running server, by default on the host that will be lost; it boots from a volume or the image."""
         cloud: Any = self.sdk
         image = cloud.image.find_image(IMAGE).id
         device = {
@@ -85,42 +85,42 @@ class Loss:
         return str(made.id)
 
     def ready(self) -> None:
-        """Wait until all of them run."""
+        """Wait until all servers run."""
         for server in self.servers.values():
             wait_server(self.sdk, server)
 
     def show(self, name: str) -> Any:
-        """What Nova says of one."""
+        """A server as Nova shows it."""
         cloud: Any = self.sdk
         return cloud.compute.get_server(self.servers[name])
 
     def stop(self, name: str) -> None:
-        """By its owner."""
+        """Stop a server, as its owner does."""
         cloud: Any = self.sdk
         cloud.compute.stop_server(self.servers[name])
         wait_server(self.sdk, self.servers[name], "SHUTOFF")
 
     def providers(self, name: str) -> set[str]:
-        """Names of the hosts on which it holds an allocation."""
+        """The names of the hosts on which a server holds an allocation."""
         cloud: Any = self.sdk
         body = cloud.placement.get(f"/allocations/{self.servers[name]}").json()
         names = {str(one.id): str(one.name) for one in cloud.placement.resource_providers()}
         return {names[one] for one in body["allocations"]}
 
     def guests(self, host: str) -> dict[str, int]:
-        """Name -> power state, of the servers that a hypervisor has."""
+        """Name -> power state of the servers on a hypervisor."""
         names = {server: name for name, server in self.servers.items()}
         return {names[s]: guest["state"] for s, guest in self.plane.guests(host).items() if s in names}
 
     # -- the host
 
     def kill(self) -> None:
-        """nova-compute dies, and what it ran stays as it was: only a fence would end that."""
+        """Kill nova-compute; its guests keep running: only a fence would end them."""
         self.plane.kill(f"nova-compute-{self.host}")
         self.unheard()
 
     def unheard(self) -> None:
-        """Wait until Nova takes nova-compute for dead."""
+        """Wait until Nova takes nova-compute for down."""
         cloud: Any = self.sdk
         wait(
             lambda: next(iter(cloud.compute.services(binary="nova-compute", host=self.host))).state == "down",
@@ -129,18 +129,18 @@ class Loss:
         )
 
     def restart(self) -> str:
-        """The machine is restarted: its guests are off, nothing is plugged, nova-compute comes up. The time of it."""
+        """Restart the machine: its guests are off, nothing is plugged, nova-compute comes up. Returns the time."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
         switched(self.plane, self.host)
         self.plane.wait()
         return now
 
     def start(self) -> None:
-        """nova-compute again."""
+        """Start nova-compute again."""
         self.plane.start(f"nova-compute-{self.host}")
 
     def sync(self, on: bool) -> None:
-        """Whether nova-compute compares power states: from its next start on, or at once where it is to do so again."""
+        """Switch nova-compute's power state sync off from its next start on, or on again at once."""
         name = f"compute-{self.host}"
         self.plane.configure(name, {} if on else {"DEFAULT": {"sync_power_state_interval": -1}})
         if on:
@@ -149,24 +149,24 @@ class Loss:
             self.plane.wait()
 
     def lift(self) -> None:
-        """The host is not forced down any more: Nova refuses that before it has cleaned up after evacuations."""
+        """Clear the host's forced-down, which Nova refuses until the host has cleaned up after evacuations."""
         assert self.call("evacuations-completed", host=self.host).state is StepState.DONE
         self.plane.raise_hosts()
         self.plane.wait()
 
     def boots(self, name: str, text: str) -> None:
-        """What a guest writes to its console from now on when it boots."""
+        """Set what a guest writes to its console whenever it boots from now on."""
         self.plane.boots(self.host, self.servers[name], text)
 
     def forget(self, name: str) -> None:
-        """The hypervisor of the host loses a guest that it should not have."""
+        """Remove a guest from the host's hypervisor that should not be there."""
         path = self.plane.folder / "state" / "nova" / self.host / "guests.json"
         guests = json.loads(path.read_text())
         del guests[self.servers[name]]
         path.write_text(json.dumps(guests))
 
     def hook(self, name: str, folder: Path) -> None:
-        """One that empties the queue of a host, as ``rabbitmqctl purge_queue compute.HOST`` does."""
+        """Write a hook that empties the queue of a host, like ``rabbitmqctl purge_queue compute.HOST``."""
         lab = self.plane.layout
         program = folder / name
         url = lab.queue_url(lab.hosts[self.host])
@@ -178,15 +178,15 @@ class Loss:
     # -- workflows
 
     def plan(self, name: str, *, parallel: int = 4, **arguments: Any) -> Plan:
-        """A plan about the host, as its command makes it."""
+        """Plan a workflow for the host, as its command does."""
         return workflows.plan(self.config, name, {"host": self.host, **arguments}, parallel=parallel, audited=True)
 
     def apply(self, plan: Plan) -> RunResult:
-        """Run it."""
+        """Run the plan."""
         return runs.apply(self.config, plan, accept=("all",))
 
     def call(self, operation: str, **arguments: Any) -> StepResult:
-        """Make one call of Nova and wait for its outcome."""
+        """Make one call to Nova and wait for its outcome."""
         executor: ApiExecutor = apis.executor(self.config)
         try:
             return carried_out(executor, operation_of("compute", operation, arguments).call(), "")
@@ -194,7 +194,7 @@ class Loss:
             executor.close()
 
     def close(self) -> None:
-        """Give the lab back as it was."""
+        """Restore the lab."""
         cloud: Any = self.sdk
         self.plane.release_all()
         self.plane.configure(f"compute-{self.host}", {})

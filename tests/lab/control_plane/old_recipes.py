@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What damage and the recipes that are passed on do on real services: why stackmend does it otherwise.
 
-Each has a server of its own; they mostly wait, and go on side by side.
+Each has a server of its own. They mostly wait, so they run side by side.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RELEASE = "UPDATE ports SET device_id = '', device_owner = '' WHERE id = %s"
 
 
 def _emptied(plane: Plane, name: str) -> Thing:
-    """A server with a port of its owner's and one of Nova's, whose cache is empty now."""
+    """Create a server with one port of its owner's and one of Nova's, and empty its cache."""
     scene = Scene(plane, f"recipe-{name}")
     server = scene.server([{"port": scene.own_port()}, {"uuid": scene.network(1)}])
     thing = Thing(plane, {"server": server})
@@ -35,7 +35,7 @@ def _emptied(plane: Plane, name: str) -> Thing:
 
 
 def a_reboot_takes_the_nics(plane: Plane) -> None:
-    """A hard reboot with an empty cache: a guest without NICs, ports that are DOWN, and the cache stays empty."""
+    """A hard reboot with an empty cache gives a guest without NICs and ports that are DOWN; the cache stays empty."""
     thing = _emptied(plane, "reboot")
     thing.reboot()
     assert thing.plane.guests(thing.host())[thing.server]["vifs"] == []
@@ -46,7 +46,7 @@ def a_reboot_takes_the_nics(plane: Plane) -> None:
 
 
 def a_delete_takes_the_owners_port(plane: Plane) -> None:
-    """Deleted with an empty cache a server takes its owner's port with it."""
+    """If a server with an empty cache is deleted, its owner's port is deleted with it."""
     thing = _emptied(plane, "delete")
     thing.cloud.compute.delete_server(thing.server)
     wait(thing.gone, f"server {thing.server} to be gone")
@@ -54,7 +54,7 @@ def a_delete_takes_the_owners_port(plane: Plane) -> None:
 
 
 def the_first_option_changes_the_address(plane: Plane) -> None:
-    """To detach is accepted and not done; deleted in Neutron and made anew the NIC has another MAC."""
+    """Nova accepts the detach but does not do it; deleted in Neutron and created again, the NIC has another MAC."""
     thing = _emptied(plane, "first")
     novas = next(port for port in thing.nics if port != thing.own)
     thing.cloud.compute.delete_server_interface(novas, server=thing.server)
@@ -73,7 +73,7 @@ def the_first_option_changes_the_address(plane: Plane) -> None:
 
 
 def the_third_option_leaves_ports_over(plane: Plane) -> None:
-    """Released by SQL and attached again a port works, and outlives its server, whoever made it."""
+    """A port released by SQL and attached again works, but outlives its server, whoever created it."""
     thing = _emptied(plane, "third")
     novas = next(port for port in thing.nics if port != thing.own)
     thing.sql("cell:cell1", FORGET, thing.server)
@@ -83,7 +83,7 @@ def the_third_option_leaves_ports_over(plane: Plane) -> None:
     wait(lambda: set(plane.guests(thing.host())[thing.server]["vifs"]) == set(thing.nics), "both NICs", 60)
     thing.reboot()
     thing.whole()
-    # the mark of the recipe is no mark of Nova's: the same address cannot be marked so again
+    # the recipe's mark is not Nova's: the same address cannot be marked like this a second time
     with pytest.raises(pymysql.err.IntegrityError):
         thing.sql("cell:cell1", FORGET, thing.server)
     thing.cloud.compute.delete_server(thing.server)
@@ -94,7 +94,7 @@ def the_third_option_leaves_ports_over(plane: Plane) -> None:
 
 
 def a_moved_row_leaves_its_allocation(plane: Plane) -> None:
-    """Host and node set by SQL: a hard reboot starts the guest there; allocation, attachment and bindings stay."""
+    """If SQL sets host and node, a hard reboot starts the guest there; allocation, attachment and bindings stay."""
     key = damage.plain_volume(plane)
     thing = Thing(plane, key)
     here = thing.host()
@@ -105,14 +105,14 @@ def a_moved_row_leaves_its_allocation(plane: Plane) -> None:
     assert thing.server in plane.guests(there)
     assert thing.providers() == {here}
     assert thing.attached_on() == {here}
-    # Nova's healer of caches would bind them, where it is on
+    # Nova's cache healer would bind them if it were on
     bound = {port.binding_host_id for port in thing.cloud.network.ports(device_id=thing.server)}
     assert bound == {here}
     thing.cloud.compute.delete_server(thing.server)
 
 
 def a_move_attaches_what_was_let_go_of(plane: Plane) -> None:
-    """A mapping that Cinder has no attachment for: a live migration attaches the volume again, on the new host."""
+    """If Cinder has no attachment for a mapping, a live migration attaches the volume again on the new host."""
     thing = Thing(plane, damage.stale_mapping(plane))
     thing.move()
     assert thing.attached_on() == {thing.host()}
@@ -122,7 +122,7 @@ def a_move_attaches_what_was_let_go_of(plane: Plane) -> None:
 
 
 def a_wrong_mark_is_never_reaped(plane: Plane) -> None:
-    """deleted=1: the API forgets the server, its guest, ports and allocation stay; with the row's id the host reaps."""
+    """With deleted=1 the API forgets the server, but guest, ports and allocation stay; with the row's id it is reaped."""
     thing = Thing(plane, damage.marked_deleted(plane))
     host = next(name for name in plane.hosts if thing.server in plane.guests(name))
     with pytest.raises(sdk_errors.NotFoundException):

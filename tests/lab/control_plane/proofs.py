@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The road of a proof: break many things, one audit, a plan for each strategy, apply, undo, apply, and use them.
+"""What a proof does: break many things, audit once, plan for each strategy, apply, undo, apply, and use the things.
 
-What costs time is done once for all proofs; every proof has an object of its own, and its own answer to each question.
+Whatever takes long is done once for all proofs. Every proof has an object of its own, and its own answers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from stackmend_lab.control_plane import Plane
 from .together import Crowd, Impatient, Member
 from .using import Thing
 
-#: what a run of all proofs writes where STACKMEND_WRITE_PROOFS is set
+#: what a run of all proofs writes if STACKMEND_WRITE_PROOFS is set
 TABLE = Path(__file__).parents[3] / "docs" / "reference" / "proved.json"
 
 Json = dict[str, Any]
@@ -39,39 +39,39 @@ Make = Callable[[Plane], Json]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One way in which a thing breaks, one repair of it by one strategy, and how the thing is used afterwards."""
+    """One way in which a thing breaks, its repair by one strategy, and how the thing is used afterwards."""
 
-    check: str  #: that finds it; "" for a repair that an operator asks for
+    check: str  #: the check that finds it; "" for a repair that an operator requests
     repair: str
     strategy: str
     use: Callable[[Thing], None]
     make: Make
-    how: str = "sql"  #: or "service", as in stackmend_lab.breaks
+    how: str = "sql"  #: "sql" or "service", as in stackmend_lab.breaks
     way: str = ""  #: tells two proofs of one repair apart
-    also: tuple[str, ...] = ()  #: other checks that find the same damage, mended by the same strategy
-    words: Callable[[Json], list[str]] | None = None  #: of the command, for a repair that is asked for
-    harm: Callable[[Thing], None] | None = None  #: what the damage does to who uses the thing
-    #: whether undo brings the damage back; None: rows do, calls do not
+    also: tuple[str, ...] = ()  #: other checks that find the same damage, which is mended by the same strategy
+    words: Callable[[Json], list[str]] | None = None  #: the words of the command, for a requested repair
+    harm: Callable[[Thing], None] | None = None  #: what the damage does to users of the thing
+    #: whether undo brings the damage back; None: it does for rows, but not for calls
     undo: bool | None = None
     restarts: bool = False  #: services are stopped to break it: nothing else may be broken meanwhile
-    killed: bool = False  #: nova-compute of the first host is killed in the middle of it: once for all of these
-    blinds: bool = False  #: Nova's API lists no servers while it is broken
+    killed: bool = False  #: the first host's nova-compute is killed in the middle: once for all of these
+    blinds: bool = False  #: Nova's API cannot list servers while it is broken
     elsewhere: bool = False  #: only on a host where nothing else is broken
     chosen: bool = False  #: the operator has to name the repair
 
     @property
     def undone(self) -> bool:
-        """Whether undo has to bring the damage back."""
+        """Whether undo must bring the damage back."""
         return self.undo if self.undo is not None else self.strategy == "db"
 
     @property
     def name(self) -> str:
-        """Of the test."""
+        """The name of the test."""
         return "-".join(filter(None, (self.repair, self.strategy, self.way or self.check)))
 
 
 def broken(name: str, repair: str, strategy: str, use: Callable[[Thing], None], **more: Any) -> Proof:
-    """A proof that begins with a break of the lab."""
+    """A proof that starts with a break of the lab."""
     module = breaks.modules()[name]
     found = module.BREAK
     way = "" if name == found.check else name
@@ -80,7 +80,7 @@ def broken(name: str, repair: str, strategy: str, use: Callable[[Thing], None], 
 
 @dataclass(slots=True)
 class Answers:
-    """What became of one proof."""
+    """The results of one proof."""
 
     key: Json = field(default_factory=dict)
     thing: Thing | None = None
@@ -88,19 +88,19 @@ class Answers:
     planned: tuple[str, str] | None = None  #: repair and strategy of the plan
     applied: bool = False
     clean: bool = False
-    undone: bool | None = None  #: whether undo brought the damage back, and the second apply mended it; None: not asked
+    undone: bool | None = None  #: undo brought the damage back and the second apply mended it; None: not tried
     used: bool = False
-    problem: BaseException | None = None  #: what went wrong in making or using it
+    problem: BaseException | None = None  #: what went wrong when it was broken or used
 
 
 class Desk:
-    """``stackmend`` as an operator types it, on one lab; in this process, for its imports cost more than its work."""
+    """``stackmend`` as an operator types it on one lab; in this process, because imports cost more than its work."""
 
     def __init__(self, plane: Plane, folder: Path) -> None:
         self.plane, self.folder = plane, folder
 
     def run(self, *words: str, codes: Iterable[int] = (0,)) -> str:
-        """One command; its standard output. AssertionError with all it said for another exit code."""
+        """Run a command; returns its standard output. AssertionError with all its output for another exit code."""
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             code = main(["--config", str(self.plane.toml), *words])
@@ -108,13 +108,13 @@ class Desk:
         return out.getvalue()
 
     def audit(self, *checks: str, api: bool = True) -> dict[str, Json]:
-        """Fingerprint -> finding of a whole audit, or of some checks; without ``api`` no service is asked about any."""
+        """Fingerprint -> finding of a whole audit, or of some checks; without ``api`` no service confirms them."""
         asked = [*(word for check in checks for word in ("--check", check)), *([] if api else ["--no-api"])]
         listed = json.loads(self.run("audit", *asked, "-f", "json", codes=(Exit.CLEAN, Exit.FINDINGS)))
         return {finding["fingerprint"]: finding for finding in listed}
 
     def plan(self, name: str, strategy: str, findings: Iterable[Json], chosen: Iterable[str] = ()) -> Path:
-        """A plan by one strategy for these findings; ``chosen``: the repairs, where there are several."""
+        """Make a plan by one strategy for these findings; ``chosen``: the repairs, if there are several."""
         out = self.folder / f"{name}.json"
         allow = ["--allow-db"] if strategy == "db" else []
         asked = [word for words in sorted({_asked(finding) for finding in findings}) for word in words]
@@ -124,7 +124,7 @@ class Desk:
         return out
 
     def apply(self, plan: Path, codes: Iterable[int] = (Exit.REPAIRED,)) -> Json:
-        """Do what a plan says; its result."""
+        """Apply a plan; returns the result."""
         result: Json = json.loads(
             self.run("plan", "apply", str(plan), "--yes", "--accept", "all", "-f", "json", codes=codes)
         )
@@ -133,33 +133,33 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What audits said of the damage."""
+    """What audits found of the damage."""
 
     by_both: Mapping[str, Json]  #: fingerprint -> finding
 
-    by_rows: Report  #: databases alone
-    by_api: Report  #: an account alone
+    by_rows: Report  #: by the databases alone
+    by_api: Report  #: by an account alone
     before: set[str]  #: what the account showed before anything was broken
 
 
 class Rehearsal:
-    """All proofs, done together; what each came to is in ``answers``."""
+    """All proofs, run together; their results are in ``answers``."""
 
     def __init__(self, plane: Plane, proofs: Sequence[Proof], folder: Path) -> None:
         self.plane, self.proofs = plane, proofs
         self.desk = Desk(plane, folder)
         self.answers: dict[str, Answers] = {proof.name: Answers() for proof in proofs}
         self.before: dict[str, Json] = {}
-        self.surplus: list[str] = []  #: findings that no proof has planted
+        self.surplus: list[str] = []  #: findings that no proof has caused
         self.left: list[str] = []  #: findings after everything was used
-        self.runs: list[str] = []  #: of plans that were applied, in their order
-        self.again: list[Json] = []  #: what a second apply of each of these plans came to
-        self.seen: Sight | None = None  #: what audits said of it while the APIs could
+        self.runs: list[str] = []  #: the runs of the applied plans, in order
+        self.again: list[Json] = []  #: the results of a second apply of each of these plans
+        self.seen: Sight | None = None  #: what audits found while the APIs could show it
         self._shown: set[str] = set()
-        self._now: dict[str, Json] = {}  #: what the newest audit found
+        self._now: dict[str, Json] = {}  #: the findings of the latest audit
 
     def run(self) -> None:
-        """Everything, in order; how long each part took goes to standard output."""
+        """Run everything in order; the time that each part took goes to standard output."""
         self.before = self.desk.audit()
         self._shown = {finding.fingerprint for finding in audit(self._account(), settle=0).findings}
         parts = (self._break_by_killing, self._break_by_stopping, self._break, self._look, self._break_the_list,
@@ -175,19 +175,19 @@ class Rehearsal:
     # ---- the steps ----
 
     def _account(self) -> Config:
-        """An account of the lab, and nothing else."""
+        """A configuration with an account of the lab and nothing else."""
         path = self.desk.folder / "api.toml"
         accounts = f'[api]\ncloud = "lab"\nclouds = "{self.plane.clouds_yaml}"\n'
         path.write_text(f'{accounts}[state]\ndirectory = "{path.with_suffix("")}"\n', encoding="utf-8")
         return load(str(path))
 
     def _good(self) -> list[Proof]:
-        """Those that are broken, and went well so far."""
+        """The proofs whose things are broken and that went well so far."""
         answers = self.answers
         return [p for p in self.proofs if answers[p.name].problem is None and answers[p.name].thing is not None]
 
     def _break_by_killing(self) -> None:
-        """One nova-compute in the middle of many things; beside it, on a host of its own, what restarts another."""
+        """Kill one nova-compute in the middle of many things; meanwhile, break what restarts another one on its host."""
         killed = [proof for proof in self.proofs if proof.killed]
         beside = [proof for proof in self.proofs if proof.restarts and proof.elsewhere]
         crowd = Crowd(len(killed))
@@ -200,24 +200,24 @@ class Rehearsal:
             Impatient(self.plane).give_up()
 
     def _break_by_stopping(self) -> None:
-        """One after another: APIs are down meanwhile."""
+        """Break things one after another: APIs are down meanwhile."""
         self._make([proof for proof in self.proofs if proof.restarts and not proof.elsewhere])
         self.plane.up()
 
     def _break(self) -> None:
-        """All the rest."""
+        """Break all the rest."""
         groups: dict[Make, list[Proof]] = {}
         for proof in self.proofs:
             if not proof.restarts and not proof.killed and not proof.blinds:
                 groups.setdefault(proof.make, []).append(proof)
-        # one after another what is broken alike: names are looked up before they are taken
+        # things that are broken alike go one after another: names are looked up before they are taken
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(self._make, groups.values()))
-        # services that were started since have touched rows of servers that they found
+        # services started since then have touched the rows of servers that they found
         self._let_time_pass()
 
     def _look(self) -> None:
-        """What APIs alone and databases alone show."""
+        """Record what APIs alone and databases alone show."""
         rows, shown = audit(load(str(self.plane.toml)), settle=0, use_api=False), audit(self._account(), settle=0)
         self.seen = Sight(self.desk.audit(), rows, shown, self._shown)
 
@@ -268,10 +268,10 @@ class Rehearsal:
         self._mend("db")
 
     def _mend(self, strategy: str, turn: str = "") -> None:
-        """Until nothing is deferred: repairs that touch the same rows come one after another."""
+        """Mend until nothing is deferred: repairs that touch the same rows come one after another."""
         mine = [p for p in self._good() if p.strategy == strategy and not p.words]
         for number in range(4):
-            found = self._left(mine)  # a plan for nothing in particular is one for everything
+            found = self._left(mine)  # a plan without findings would be a plan for everything
             if not found:
                 break
             todo = [p for p in mine if self.answers[p.name].found.keys() & found.keys()]
@@ -282,11 +282,11 @@ class Rehearsal:
             self._now = self.desk.audit(api=False)
             if not any(planned):
                 break
-        if not turn:  # looked at before another strategy may mend it, too
+        if not turn:  # checked before another strategy may mend it as well
             self._seen_clean(mine)
 
     def _mend_together(self, proofs: Sequence[Proof], name: str, *, twice: bool) -> bool:
-        """By one plan; whether there was something to do."""
+        """Mend with one plan; returns whether there was anything to do."""
         found, chosen = self._left(proofs).values(), {p.repair for p in proofs if p.chosen}
         path = self.desk.plan(name, proofs[0].strategy, found, chosen)
         actions = json.loads(path.read_text())["plan"]["actions"]
@@ -299,7 +299,7 @@ class Rehearsal:
         return bool(actions)
 
     def _left(self, proofs: Sequence[Proof]) -> dict[str, Json]:
-        """The findings of these proofs that there still are."""
+        """The findings of these proofs that are still there."""
         marks = {mark for proof in proofs for mark in self.answers[proof.name].found}
         return {mark: finding for mark, finding in self._now.items() if mark in marks}
 
@@ -313,7 +313,7 @@ class Rehearsal:
                     answer.planned = (action["repair"], action["strategy"])
 
     def _request(self) -> None:
-        """Repairs that an operator asks for, each by its own command."""
+        """Run the repairs that an operator requests, each by its own command."""
         for proof in self._good():
             if proof.words:
                 answer = self.answers[proof.name]
@@ -338,7 +338,7 @@ class Rehearsal:
             answer.clean = not any(mark in self._now for mark in answer.found)
 
     def _undo(self) -> None:
-        """Runs are taken back whole, the newest first, which breaks again what can be taken back."""
+        """Undo whole runs, the newest first, which breaks again whatever can be undone."""
         for run in reversed(self.runs):
             self.desk.run("run", "undo", run, "--yes", "-f", "json", codes=(Exit.CLEAN, Exit.STOPPED))
         self._let_time_pass()
@@ -348,7 +348,7 @@ class Rehearsal:
             answer.undone = all(mark in self._now for mark in answer.found)
 
     def _mend_again(self) -> None:
-        """All that is broken again."""
+        """Mend everything that is broken again."""
         for strategy in ("api", "db"):
             self._mend(strategy, "-again")
         for proof in self._undone():
@@ -359,12 +359,12 @@ class Rehearsal:
         return [p for p in self._good() if p.undone and not p.words]
 
     def _let_time_pass(self) -> None:
-        """A thing that something was done with a moment ago is left alone by the checks."""
+        """Make things look older: the checks leave alone whatever changed a moment ago."""
         ids: dict[str, set[str]] = {"servers": set(), "volumes": set(), "ports": set(), "consumers": set()}
         for thing in self._things():
             ids["servers"].add(thing.server)
             ids["volumes"].add(thing.volume)
-            # with its server where it has one: a port that is older than its server is taken for its owner's
+            # together with its server, if any: a port older than its server would be taken for its owner's
             ids["ports"].add("" if thing.server else thing.port)
             ids["consumers"] |= thing.names
         let_time_pass(self.plane, **{kind: sorted(some - {""}) for kind, some in ids.items() if some - {""}})
@@ -385,9 +385,9 @@ class Rehearsal:
 
 
 def written(rehearsal: Rehearsal, kept: Iterable[Json], *apart: Proof) -> Json:
-    """What docs/reference/proved.json holds: the releases, and each proof that holds.
+    """The content of docs/reference/proved.json: the releases, and each proof that succeeded.
 
-    ``kept``: lines of proofs that were not run now; ``apart``: proofs of tests of their own.
+    ``kept``: lines of proofs that were not run this time; ``apart``: proofs with tests of their own.
     """
     services = ("keystone", "glance", "openstack-placement", "nova", "neutron", "cinder")
     found = {name: version(rehearsal.plane, name) for name in services}
@@ -399,7 +399,7 @@ def written(rehearsal: Rehearsal, kept: Iterable[Json], *apart: Proof) -> Json:
 
 
 def described(proof: Proof) -> Json:
-    """What can be said of a proof before it is run."""
+    """What is known about a proof before it is run."""
     module = next((m for m in breaks.modules().values() if m.make is proof.make), None)
     return {
         "name": proof.name,
@@ -413,7 +413,7 @@ def described(proof: Proof) -> Json:
 
 
 def version(plane: Plane, distribution: str) -> str:
-    """Of a package in the services' environment."""
+    """The version of a package in the services' environment."""
     folders = [str(path) for path in Path(plane.layout.services).glob("lib/python3*/site-packages")]
     return next(iter(metadata.distributions(name=distribution, path=folders))).version
 
@@ -424,13 +424,13 @@ def _sentence(text: str | None) -> str:
 
 
 def attempt(do: Callable[[], None]) -> BaseException | None:
-    """What it raised: one proof that fails must not hide the others."""
+    """Return what it raised: a failing proof must not hide the others."""
     with ThreadPoolExecutor(1) as alone:
         return alone.submit(do).exception()
 
 
 def together(proofs: Iterable[Proof]) -> list[list[Proof]]:
-    """Proofs that one plan can mend: for all findings of a check the operator names the same repair, or none."""
+    """Group proofs that one plan can mend: for all findings of a check the operator names the same repair, or none."""
     made: list[tuple[list[Proof], dict[str, str]]] = []
     for proof in sorted(proofs, key=lambda proof: proof.chosen):
         checks = catalogue.repairs()[proof.repair].checks if proof.chosen else (proof.check, *proof.also)
@@ -451,7 +451,7 @@ def pairs() -> set[tuple[str, str]]:
 
 
 def same(key: Json, found: Json) -> bool:
-    """Whether two keys name one thing: what both say is the same."""
+    """Whether two keys name one thing: their common values are the same."""
     both = key.keys() & found.keys()
     return bool(both) and all(key[name] == found[name] for name in both)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every repair by each of its strategies: what is broken for it, and how the thing is used once it is mended."""
+"""Every repair by each of its strategies: what is broken for it, and how the mended thing is used."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from . import consequences, damage
 from . import using as use
 from .proofs import Proof, broken, pairs
 
-#: breaks that restart services come first, those of them last that stop an API
+#: breaks that restart services come first; among these, those that stop an API come last
 PROOFS = (
     broken("preserve-on-delete-wrong", "keep-port", "db", use.server, restarts=True, elsewhere=True),
-    # what is held later in the same action comes first: a lever that holds it earlier would keep it from getting there
+    # whatever is held later in the same action comes first: an earlier lever would keep it from getting there
     broken("server-wrong-host", "set-server-host", "db", use.server, killed=True, also=("allocation-orphan",)),
     broken("allocation-wrong-provider", "move-allocations", "api", use.server, undo=True, killed=True,
            also=("allocation-orphan", "port-binding-inactive-leftover")),
@@ -93,11 +93,11 @@ PROOFS = (
     Proof("", "purge-server", "db", use.purged_server, damage.long_deleted, way="request",
           words=lambda key: ["server", "purge", key["server"]]),
 )  # fmt: skip
-#: the one that needs Nova to be set otherwise while it is mended
+#: needs another configuration of Nova while it is mended
 HEALER = Proof(
     "info-cache-empty", "rebuild-info-cache", "api", use.unmoved_server, damage.emptied_elsewhere, way="healer"
 )
-#: a part of the workflow relocate-host, and rows with calls between them: both have files of their own
+#: part of the workflow relocate-host, and rows with calls between them: both have test files of their own
 ELSEWHERE = {("relocate-server", "db"), ("reattach-ports", "db")}
 #: proved in the embedded cloud alone so far: most of their findings name no object by which a plan can be narrowed
 NOT_YET = frozenset(
@@ -111,7 +111,7 @@ ELSEWHERE |= {(repair, strategy) for repair, strategy in pairs() if repair in NO
 
 
 def _unsaid() -> Iterator[Proof]:
-    """Repairs of which nothing more is said: their check's break, mended and taken back, and not used."""
+    """Repairs without a proof above: the break of their check is mended and undone, but the thing is not used."""
     said = {(proof.repair, proof.strategy) for proof in (*PROOFS, HEALER)} | ELSEWHERE
     for repair, strategy in sorted(pairs() - said):
         for check in catalogue.repairs()[repair].checks[:1]:
@@ -123,6 +123,6 @@ BY_NAME = {proof.name: proof for proof in ALL}
 
 
 def of_break(name: str) -> Proof:
-    """The first proof of what that break of the lab breaks."""
+    """The first proof that uses this break of the lab."""
     make = breaks.modules()[name].make
     return next(proof for proof in PROOFS if proof.make is make)
