@@ -75,7 +75,7 @@ def not_to_that_host(thing: Thing) -> None:
 
 
 def deleted_but_running(thing: Thing) -> None:
-    """No API knows the server, but it keeps its resources: the host does not reap it, as the mark is not the row's id."""
+    """No API knows the server, but it keeps its resources: with a mark other than the row's id no host reaps it."""
     assert thing.gone()
     assert thing.providers() != set()
     assert any(thing.server in thing.plane.guests(host) for host in thing.plane.hosts)

@@ -122,7 +122,7 @@ def a_move_attaches_what_was_let_go_of(plane: Plane) -> None:
 
 
 def a_wrong_mark_is_never_reaped(plane: Plane) -> None:
-    """With deleted=1 the API forgets the server, but guest, ports and allocation stay; with the row's id it is reaped."""
+    """With deleted=1 the API forgets a server, but guest, ports and allocation stay; with the row's id it is reaped."""
     thing = Thing(plane, damage.marked_deleted(plane))
     host = next(name for name in plane.hosts if thing.server in plane.guests(name))
     with pytest.raises(sdk_errors.NotFoundException):

@@ -187,7 +187,7 @@ class Rehearsal:
         return [p for p in self.proofs if answers[p.name].problem is None and answers[p.name].thing is not None]
 
     def _break_by_killing(self) -> None:
-        """Kill one nova-compute in the middle of many things; meanwhile, break what restarts another one on its host."""
+        """Kill one nova-compute in the middle of many things; meanwhile, break what restarts one on another host."""
         killed = [proof for proof in self.proofs if proof.killed]
         beside = [proof for proof in self.proofs if proof.restarts and proof.elsewhere]
         crowd = Crowd(len(killed))

@@ -27,9 +27,9 @@ On the nodes, run `ls -l /var/lib/glance/images/<id>` and `sha512sum`, and compa
 ## Repair and its risk
 `stackmend image copy` copies the content from a store that has all of it, verifies checksums and moves a damaged file
 aside; undo removes the copy again. Meanwhile, `stackmend image isolate` takes the node out of the load balancer. The
-lasting solution is one store for all nodes: if several stores are configured, `stackmend image copy <image> --to-store
-<store>` has Glance copy the content into a shared one. Never delete or deactivate the image: if no node has the
-content, only the image's record still says which content it was.
+lasting solution is one store for all nodes: if several stores are configured,
+`stackmend image copy <image> --to-store <store>` has Glance copy the content into a shared one. Never delete or
+deactivate the image: if no node has the content, only the image's record still says which content it was.
 """
 
 from collections.abc import Iterator

@@ -19,10 +19,10 @@ leftovers can be found.
 `SELECT instance_uuid, value, created_at FROM instance_system_metadata WHERE deleted = 0 AND ``key`` = 'locked_reason';`
 
 ## Repair and its risk
-By hand, because only whoever inspects the server knows whether the inspection is over. `stackmend disk release
-<server>` shows what it would do, and does it with `--yes`. Afterwards the server is as it was before: started if it was
-running, out of rescue, and unlocked. A libvirt backup that the inspection left on the host is ended; the backups of
-others are not touched.
+By hand, because only whoever inspects the server knows whether the inspection is over.
+`stackmend disk release <server>` shows what it would do, and does it with `--yes`. Afterwards the server is as it was
+before: started if it was running, out of rescue, and unlocked. A libvirt backup that the inspection left on the host is
+ended; the backups of others are not touched.
 """
 
 from stackmend.model.check import Check, Severity
