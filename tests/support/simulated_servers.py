@@ -14,7 +14,7 @@ HOST = "c01"
 
 
 class Told(Cloud):
-    """A simulated cloud with given answers for some paths that the simulation does not know.
+    """A simulated cloud with fixed answers for paths that the simulation does not know.
 
     ``told``: beginning of a path -> the body, None for "does not exist", or a function of the simulated one. ``sent``:
     requests that may have changed something.

@@ -105,7 +105,7 @@ def a_moved_row_leaves_its_allocation(plane: Plane) -> None:
     assert thing.server in plane.guests(there)
     assert thing.providers() == {here}
     assert thing.attached_on() == {here}
-    # Nova's cache healer would bind them if it were on
+    # if it were on, Nova's cache healer would bind them
     bound = {port.binding_host_id for port in thing.cloud.network.ports(device_id=thing.server)}
     assert bound == {here}
     thing.cloud.compute.delete_server(thing.server)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routers and networks go to the agents of other hosts when a host is drained with ``--agents``, and come back."""
+"""When a host is drained with ``--agents``, its routers and networks move to agents on other hosts, and come back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ L3, DHCP = "L3 agent", "DHCP agent"
 
 
 class Routing:
-    """An L3 and a DHCP agent on two hosts, one of which serves a router and a network."""
+    """An L3 agent and a DHCP agent on each of two hosts, one of which serves a router and a network."""
 
     def __init__(self, plane: Plane, log: Path) -> None:
         self.sdk: Any = plane.connect()
@@ -46,12 +46,12 @@ class Routing:
         wait_server(self.sdk, self.server)
 
     def agents(self) -> dict[tuple[str, str], Any]:
-        """(kind, host) -> agent, of those that are alive."""
+        """(kind, host) -> agent, for agents that are alive."""
         every = self.sdk.network.agents()
         return {(one.agent_type, one.host): one for one in every if one.agent_type in (L3, DHCP) and one.is_alive}
 
     def serving(self) -> set[tuple[str, str]]:
-        """(thing, host) of what is served where."""
+        """(thing, host) for everything that an agent serves."""
         found = set()
         for (kind, host), agent in self.agents().items():
             if kind == L3 and self.router in [one.id for one in self.sdk.network.agent_hosted_routers(agent)]:
@@ -61,11 +61,11 @@ class Routing:
         return found
 
     def up(self) -> set[str]:
-        """Hosts whose agents take work."""
+        """The hosts whose agents accept work."""
         return {host for (_, host), agent in self.agents().items() if agent.is_admin_state_up}
 
     def close(self) -> None:
-        """Nothing of it is left, nor in Neutron."""
+        """Remove everything, in Neutron too."""
         service = next(iter(self.sdk.compute.services(binary="nova-compute", host=self.host)))
         self.sdk.compute.enable_service(service)
         self.sdk.compute.delete_server(self.server, force=True)
@@ -80,7 +80,7 @@ class Routing:
 
 @pytest.fixture
 def routing(plane: Plane, tmp_path: Path) -> Iterator[Routing]:
-    """Agents that serve something, for one test."""
+    """Agents that serve a router and a network, for one test."""
     made = Routing(plane, tmp_path / "routing.log")
     try:
         yield made
@@ -89,7 +89,7 @@ def routing(plane: Plane, tmp_path: Path) -> Iterator[Routing]:
 
 
 def test_what_agents_serve_goes_to_others_and_comes_back(routing: Routing, plane: Plane) -> None:
-    """The host's agents take no more work; undo gives them back what they served, and the servers come back, too."""
+    """The host's agents accept no more work; undo returns what they served, and the servers come back too."""
     tool, here, there = Tool(plane), routing.host, routing.other
     assert routing.serving() == {("router", here), ("network", here)}
     drained = tool.run("host", "drain", here, "--agents", "--cold", "--wake", "--yes", "--accept", "drain-host")
@@ -98,7 +98,7 @@ def test_what_agents_serve_goes_to_others_and_comes_back(routing: Routing, plane
     assert routing.up() == {there}
     assert routing.sdk.compute.get_server(routing.server).hypervisor_hostname != here
     run = tool.last_run()
-    # moves are not taken back by it
+    # undo does not move servers back
     assert tool.run("run", "undo", run, "--yes") == Exit.STOPPED, tool.said
     assert "failed" not in tool.said
     assert routing.serving() == {("router", here), ("network", here)}

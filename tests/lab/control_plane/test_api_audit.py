@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An audit of the real services by their APIs alone, and what they say of what their databases showed.
+"""An audit of the real services by their APIs alone, and what the APIs say about what the databases showed.
 
-Asked while everything is broken that test_proofs mends.
+It is made while everything that test_proofs mends is broken.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stackmend_lab import breaks
 from .proofs import Proof, Rehearsal, Sight, same
 from .repairs import of_break
 
-#: break -> the check that finds it by APIs alone. An empty network cache and one whose row is gone look alike there
+#: break -> the check that finds it by APIs alone. An empty network cache and one without a row look alike there
 SHOWN = {
     "allocation-orphan": "allocation-orphan",
     "allocation-wrong-provider": "allocation-wrong-provider",
@@ -31,26 +31,26 @@ SHOWN = {
     "volume-stuck-detaching": "volume-stuck-detaching",
     "volume-stuck-error-deleting": "volume-stuck-error-deleting",
 }
-#: of these no API tells that nothing is lost: a cell's row may be, or may be marked by SQL
+#: for these, no API shows that nothing is lost: the row in a cell may be missing, or marked deleted by SQL
 UNTOLD = {"allocation-orphan", "port-without-server", "volume-in-use-server-gone"}
 
 
 def marks(report: Report, names: set[str]) -> set[str]:
-    """Fingerprints of the findings of these checks."""
+    """The fingerprints of the findings of these checks."""
     return {finding.fingerprint for finding in report.findings if finding.check in names}
 
 
 @pytest.fixture(scope="module")
 def seen(rehearsal: Rehearsal) -> Sight:
-    """What was seen of the damage."""
+    """What the audits saw of the damage."""
     assert rehearsal.seen is not None
     return rehearsal.seen
 
 
 def test_a_lab_in_use(seen: Sight) -> None:
-    """What the APIs can answer is what the databases answer; the rest is named.
+    """Where the APIs have an answer, it is that of the databases; the rest is named.
 
-    A server that SQL has marked deleted is gone for them: what it has is nobody's, which is said to be unsure.
+    For the APIs, a server that SQL has marked deleted is gone. What it had belongs to nobody, which is reported as unsure.
     """
     theirs, ours = seen.by_api, seen.by_rows
     whole = {name for name, result in theirs.checks.items() if result.outcome is CheckOutcome.OK}
@@ -70,7 +70,7 @@ def test_a_lab_in_use(seen: Sight) -> None:
 
 @pytest.mark.parametrize("broken", sorted(SHOWN))
 def test_a_break(rehearsal: Rehearsal, seen: Sight, broken: str) -> None:
-    """A break that APIs can show is found by them alone, and the services bear out what databases showed of it."""
+    """A break that APIs can show is found by APIs alone, and the services confirm what the databases showed."""
     proof: Proof = of_break(broken)
     answer = rehearsal.answers[proof.name]
     if answer.problem is not None and answer.thing is None:
@@ -83,7 +83,7 @@ def test_a_break(rehearsal: Rehearsal, seen: Sight, broken: str) -> None:
 
 
 def test_nothing_else_is_found(rehearsal: Rehearsal, seen: Sight) -> None:
-    """APIs alone show nothing but what was broken: by the check of the break, or one that finds the same damage."""
+    """APIs alone show only what was broken: through the check of the break, or one that finds the same damage."""
     new = [f for f in seen.by_api.findings if f.fingerprint not in seen.before]
     things = [answer.thing for answer in rehearsal.answers.values() if answer.thing is not None]
     strange = [f for f in new if not any(thing.concerns({"evidence": {**f.evidence, **f.key}}) for thing in things)]

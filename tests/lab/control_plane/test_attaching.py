@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NICs that cannot be attached: what the real Nova records of it, beside the profile of a host with AppArmor."""
+"""NICs that cannot be attached: what the real Nova records, and the AppArmor profile of the host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from . import sdk_errors
 
 
 class Guest:
-    """A server, and two ports: one that somebody has, and one that nobody has."""
+    """A server and two ports: one belongs to somebody, the other to nobody."""
 
     def __init__(self, plane: Plane, folder: Path) -> None:
         self.plane, self.sdk = plane, plane.connect()
@@ -38,17 +38,17 @@ class Guest:
         self.toml = toml
 
     def attach(self, port: str) -> Any:
-        """Ask Nova to attach a port; its answer where it does not."""
+        """Ask Nova to attach a port; returns its answer if it refuses."""
         with pytest.raises(sdk_errors.HttpException) as caught:
             self.sdk.compute.create_server_interface(self.server, port_id=port)
         return caught.value.status_code
 
     def seen(self) -> Confined:
-        """What is said of it."""
+        """What stackmend says about the server."""
         return confinement.look(load(str(self.toml)), self.server, str(self.tree.root))
 
     def clear(self) -> None:
-        """Delete what was made."""
+        """Delete everything that was created."""
         self.plane.release_all()
         self.sdk.compute.delete_server(self.server)
         wait(lambda: self.sdk.compute.find_server(self.server) is None, f"server {self.server} to be gone")
@@ -58,14 +58,14 @@ class Guest:
 
 @pytest.fixture
 def guest(plane: Plane, tmp_path: Path) -> Iterator[Guest]:
-    """It runs, and its host is a tree of files."""
+    """A running server whose host is a tree of files."""
     made = Guest(plane, tmp_path)
     yield made
     made.clear()
 
 
 def test_an_attach_that_the_hypervisor_cannot_do(guest: Guest) -> None:
-    """HTTP 500, by Nova's own words; the port is nobody's again."""
+    """Nova itself answers HTTP 500, and the port belongs to nobody again."""
     guest.plane.lever(guest.host, "attach_interface", "fail")
     assert guest.attach(guest.port) == 500
     found = guest.seen()
@@ -76,7 +76,7 @@ def test_an_attach_that_the_hypervisor_cannot_do(guest: Guest) -> None:
 
 
 def test_an_attach_that_is_refused(guest: Guest) -> None:
-    """A port of somebody else: that is not the hypervisor's, whatever the profile lacks."""
+    """If Nova refuses a port that is in use, the hypervisor is not to blame, whatever the profile lacks."""
     (own,) = [one.id for one in guest.sdk.network.ports(device_id=guest.server)]
     assert guest.attach(own) in (400, 409)
     found = guest.seen()

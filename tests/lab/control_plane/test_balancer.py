@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several nodes of Glance: how they are laid out, and the balancer before them."""
+"""Several Glance nodes: their layout, and the load balancer in front of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SERVICES = Path("/opt/services")
 
 
 def test_one_node_is_as_it_was(tmp_path: Path) -> None:
-    """No balancer, no further port, nothing about images for stackmend."""
+    """One node has no load balancer, no additional port, and no image settings for stackmend."""
     lab = layout.create(tmp_path / "lab", 1, 1, SERVICES)
     assert [name for name in table(lab) if "glance" in name] == ["glance-api"]
     assert set(lab.ports) == set(layout.LISTENERS)
@@ -35,7 +35,7 @@ def test_one_node_is_as_it_was(tmp_path: Path) -> None:
 
 
 def test_nodes_come_and_go(tmp_path: Path) -> None:
-    """Each has a port, a folder and a configuration; their ports are kept; a lab without any is refused."""
+    """Each node has a port, a folder and a configuration; ports are kept; a lab without nodes is refused."""
     lab = layout.create(tmp_path / "lab", 1, 1, SERVICES)
     two = layout.adapted(lab, None, None, SERVICES, 2)
     two.save()
@@ -60,7 +60,7 @@ def test_nodes_come_and_go(tmp_path: Path) -> None:
 
 
 def test_what_one_node_has_the_others_get_once(tmp_path: Path) -> None:
-    """Nothing that a node has is written over."""
+    """Content that a node already has is not overwritten."""
     lab = layout.create(tmp_path / "lab", 1, 1, SERVICES, 3)
     configuration.write(lab)
     one, two, three = (lab.image_store(node) for node in lab.glance_nodes)
@@ -74,7 +74,7 @@ def test_what_one_node_has_the_others_get_once(tmp_path: Path) -> None:
 
 @contextmanager
 def answering(name: str) -> Iterator[int]:
-    """A server that says its name; its port."""
+    """Run a server that answers with its name; returns its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -83,7 +83,7 @@ def answering(name: str) -> Iterator[int]:
             self.wfile.write(name.encode() * 100_000)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -97,7 +97,7 @@ def answering(name: str) -> Iterator[int]:
 
 
 def ask(port: int) -> str:
-    """Who answers, "" for nobody; all of the answer must come."""
+    """The name of the server that answers, "" if none does; the answer must be complete."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/")
@@ -111,7 +111,7 @@ def ask(port: int) -> str:
 
 
 def test_connections_are_dealt_out_in_turn(tmp_path: Path) -> None:
-    """Without a node that is out, or dead; nobody answers where none is left."""
+    """Nodes that are out or dead are skipped; if none is left, nobody answers."""
     (tmp_path / "balancer").mkdir()
     (port,) = layout.free_ports(["balancer"]).values()
     with ExitStack() as until:

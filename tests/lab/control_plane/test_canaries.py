@@ -18,7 +18,7 @@ from ...drivers.api.proving import Proving
 
 
 class LabSite:
-    """The lab, with the canaries of this test alone."""
+    """The lab, with only the canaries of this test."""
 
     network = next(iter(NETWORKS))
 
@@ -50,11 +50,11 @@ class LabSite:
 
 
 class TestCanaries(Proving):
-    """Of the real Nova, Neutron and Glance."""
+    """Canaries on the real Nova, Neutron and Glance."""
 
     @pytest.fixture
     def site(self, plane: Plane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabSite]:
-        """With a journal of its own; no server of another test is called so."""
+        """A site with its own journal; no server of another test has such a name."""
         for name, value in plane.env().items():
             monkeypatch.setenv(name, value)
         toml = tmp_path / "stackmend.toml"

@@ -14,7 +14,7 @@ from stackmend_lab.control_plane import install
 
 @pytest.mark.parametrize("command", ["down", "status", "shell", "heal"])
 def test_without_a_lab(tmp_path, capsys, command):
-    """Exit 2, what to type, and no folder is made."""
+    """Exit 2 and what to type; no folder is created."""
     folder = tmp_path / "lab"
     assert main(["lab", command, "--folder", str(folder)]) == Exit.USAGE
     shown = capsys.readouterr()
@@ -24,14 +24,14 @@ def test_without_a_lab(tmp_path, capsys, command):
 
 
 def test_the_folder_comes_from_the_environment(tmp_path, capsys, monkeypatch):
-    """STACKMEND_LAB, where --folder is not given."""
+    """STACKMEND_LAB names the folder if --folder is not given."""
     monkeypatch.setenv("STACKMEND_LAB", str(tmp_path / "mine"))
     assert main(["lab", "status"]) == Exit.USAGE
     assert str(tmp_path / "mine") in capsys.readouterr().err
 
 
 def test_services_that_are_none_are_refused(tmp_path, capsys):
-    """--services names a folder without the programs."""
+    """--services with a folder that lacks the programs is refused."""
     code = main(["lab", "up", "--folder", str(tmp_path / "lab"), "--services", str(tmp_path)])
     assert code == Exit.USAGE
     assert "has no bin/nova-compute" in capsys.readouterr().err

@@ -27,7 +27,7 @@ def lab(tmp_path):
 
 
 def options(path: Path) -> configparser.ConfigParser:
-    """An oslo.config file; a key that is there twice is an error."""
+    """Read an oslo.config file; a duplicate key is an error."""
     parser = configparser.ConfigParser(interpolation=None, delimiters=("=",), default_section="none")
     parser.read_string(path.read_text())
     return parser
@@ -58,7 +58,7 @@ def test_hosts_see_their_cell_and_not_the_api_database(lab):
 
 
 def test_stackmend_reads_with_an_account_that_cannot_write(lab):
-    """And mends with another; cells are found as in any cloud."""
+    """It mends with another account, and finds cells as in any cloud."""
     toml = tomllib.loads(lab.toml.read_text())
     assert "//reader:" in toml["databases"]["nova_api"]
     assert toml["writer"]["username"] == "mender"
@@ -77,7 +77,7 @@ def test_clients_find_the_cloud(lab):
 
 
 def test_the_queue_knows_its_user_and_every_cell(lab):
-    """The password is kept as RabbitMQ keeps it: four bytes of salt and a SHA-256."""
+    """The password is stored in RabbitMQ's form: four bytes of salt and a SHA-256."""
     definitions = json.loads((lab.configuration / "rabbitmq.json").read_text())
     raw = base64.b64decode(definitions["users"][0]["password_hash"])
     assert raw[4:] == hashlib.sha256(raw[:4] + lab.passwords["queue"].encode()).digest()
@@ -85,7 +85,7 @@ def test_the_queue_knows_its_user_and_every_cell(lab):
 
 
 def test_files_with_passwords_are_private_and_stay_as_they_are(lab):
-    """Writing again changes nothing, not even the time of a file."""
+    """Writing them again changes nothing, not even the time of a file."""
     before = {path: path.stat().st_mtime_ns for path in configuration.rendered(lab)}
     assert {stat.S_IMODE(path.stat().st_mode) for path in before} == {0o600}
     configuration.write(lab)
@@ -93,7 +93,7 @@ def test_files_with_passwords_are_private_and_stay_as_they_are(lab):
 
 
 def test_options_that_were_set_outlive_the_next_up(lab):
-    """A test turns healing on for one host; ``up`` does not take that back."""
+    """A test turns healing on for one host; ``up`` does not revert that."""
     path = lab.configuration / "compute-c01.local.conf"
     configuration.set_options(path, {"DEFAULT": {"heal_instance_info_cache_interval": 5}})
     configuration.write(lab)
@@ -101,7 +101,7 @@ def test_options_that_were_set_outlive_the_next_up(lab):
 
 
 def test_every_service_has_its_place(lab):
-    """One nova-compute a host, one conductor a cell, ground before identity before the rest."""
+    """One nova-compute per host, one conductor per cell; first databases and queue, then identity, then the rest."""
     services = table(lab)
     assert [name for name in services if name.startswith("nova-compute")] == [f"nova-compute-{h}" for h in lab.hosts]
     assert {"nova-conductor", "nova-conductor-cell2", "nova-conductor-cell3"} <= set(services)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real services behave as the scenes of tests/lab/simulated say, and so as the simulated cloud does."""
+"""Real services behave as the scenes in tests/lab/simulated say, and so like the simulated cloud."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .lost_hosts import switched
 
 
 class Real:
-    """A bed of two hosts of one cell of the lab; the others take no servers meanwhile."""
+    """Two hosts of one cell of the lab; the others accept no servers meanwhile."""
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
@@ -86,7 +86,7 @@ class Real:
             yield
         finally:
             self.plane.start(name)
-            # refused until it has cleaned up after the evacuations
+            # refused until the host has cleaned up after the evacuations
             wait(self._up, f"{self.source} to be taken for up", 120)
             self.plane.wait()
 
@@ -133,7 +133,7 @@ def bed(plane: Plane) -> Iterator[Real]:
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
 def test_a_scene_on_real_services(scene: Scene, bed: Real, plane: Plane) -> None:
-    """As on the simulated cloud."""
+    """The scene passes as it does on the simulated cloud."""
     stage = Stage(bed)
     try:
         scene.play(stage)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consoles, read through the real Nova; the files are those of the lab's hypervisor."""
+"""Consoles, read through the real Nova; the files belong to the lab's hypervisor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...drivers.api.consoles import BOOTED, Consoles
 
 
 class LabSite:
-    """A server of the lab that was made for these tests, and another one."""
+    """Two servers of the lab, created for these tests."""
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
@@ -45,7 +45,7 @@ class LabSite:
 
 @pytest.fixture(scope="module")
 def made(plane: Plane) -> Iterator[LabSite]:
-    """Servers that are gone afterwards."""
+    """Servers that are deleted afterwards."""
     site = LabSite(plane)
     yield site
     for server in site.servers:
@@ -53,10 +53,10 @@ def made(plane: Plane) -> Iterator[LabSite]:
 
 
 class TestConsoles(Consoles):
-    """Of the real Nova."""
+    """Consoles of the real Nova."""
 
     @pytest.fixture
     def site(self, made: LabSite) -> LabSite:
-        """Those, with a console."""
+        """The servers, with a console."""
         made.write("")
         return made

@@ -14,14 +14,14 @@ from stackmend_lab.control_plane import Plane
 
 from .draining import MOVES, Scene, Tool, moody
 
-#: moments at which the tool is killed; a failing one is printed
+#: seeds the moments at which the tool is killed; printed on failure
 SEED = random.randrange(10**6)
 DRAIN = ("host", "drain", "c01", "--cold", "--wake", "--parallel", "4", "--yes", "--accept", "drain-host")
 
 
 @pytest.fixture(scope="module")
 def scene(plane: Plane) -> Iterator[Scene]:
-    """Twenty servers in all states on the first host; removed at the end, with what was set on the way."""
+    """Twenty servers in all states on the first host; at the end they are deleted and all settings are restored."""
     made = Scene(plane)
     try:
         yield made
@@ -33,12 +33,12 @@ def scene(plane: Plane) -> Iterator[Scene]:
 
 @pytest.fixture
 def tool(plane: Plane) -> Tool:
-    """The command line."""
+    """The stackmend command."""
     return Tool(plane)
 
 
 def assert_whole(scene: Scene, before: dict[str, str], since: int) -> None:
-    """No server is lost or other than it was, none was moved twice, and each one is in one place alone."""
+    """Assert that no server is lost or changed, none was moved twice, and each is in only one place."""
     assert scene.states() == before
     moved = {server: [m for m in moves if m[0] in ("completed", "confirmed")] for server, moves in
              scene.moves(since).items()}  # fmt: skip
@@ -49,14 +49,14 @@ def assert_whole(scene: Scene, before: dict[str, str], since: int) -> None:
 
 
 def assert_journal_complete(tool: Tool, run: str) -> None:
-    """Every step that was begun has an outcome."""
+    """Assert that every step that was begun has an outcome."""
     steps = tool.shown("run", "show", run)["steps"]
     last = {step["step"]: step["state"] for step in steps}
     assert {step: state for step, state in last.items() if state in ("intent", "in doubt")} == {}
 
 
 def test_a_drain_that_is_killed_ten_times_moves_each_server_once(scene: Scene, tool: Tool, tmp_path: Path) -> None:
-    """kill -9 at ten random moments, resumed each time: what can be moved has gone once, the rest is told why not."""
+    """Killed with -9 at ten random moments and resumed: what can move has moved once; the rest is explained."""
     dice, before, since, older = random.Random(SEED), scene.states(), scene.newest_move(), tool.last_run()
     tool.run(*DRAIN[:-3], "--out", str(tmp_path / "plan.json"))
     apply, kills = ("plan", "apply", str(tmp_path / "plan.json"), *DRAIN[-3:]), 0
@@ -77,7 +77,7 @@ def test_a_drain_that_is_killed_ten_times_moves_each_server_once(scene: Scene, t
 
 
 def test_what_a_human_has_settled_goes_too_and_then_the_host_is_empty(scene: Scene, tool: Tool) -> None:
-    """The second drain moves the rest, and every service says that nothing is left."""
+    """The second drain moves the rest, and every service shows that nothing is left."""
     scene.settle()
     before, since = scene.states(), scene.newest_move()
     assert tool.run(*DRAIN) in (Exit.REPAIRED, Exit.CLEAN), tool.said
@@ -89,7 +89,7 @@ def test_what_a_human_has_settled_goes_too_and_then_the_host_is_empty(scene: Sce
 
 
 def test_a_host_returns_after_a_canary_and_gets_its_servers_back(scene: Scene, tool: Tool) -> None:
-    """The canary has a port and a volume and is gone afterwards; the servers of the drain are back, each as it was."""
+    """The canary has a port and a volume, and is deleted; the drained servers are back, each as it was."""
     scene.settle()
     scene.gather()
     assert tool.run(*DRAIN) == Exit.REPAIRED, tool.said
@@ -108,7 +108,7 @@ def test_a_host_returns_after_a_canary_and_gets_its_servers_back(scene: Scene, t
 
 
 def test_a_host_on_which_no_server_starts_is_closed_again(scene: Scene, tool: Tool, plane: Plane) -> None:
-    """The canary fails: it is deleted, the host is disabled with the reason that it had, and nothing moves there."""
+    """The canary fails and is deleted; the host is disabled with its previous reason, and no server moves there."""
     scene.disable("a broken fan")
     plane.lever(scene.host, "spawn", "fail")
     try:
@@ -122,7 +122,7 @@ def test_a_host_on_which_no_server_starts_is_closed_again(scene: Scene, tool: To
 
 
 def test_a_drain_through_an_api_that_fails_every_tenth_call(scene: Scene, plane: Plane, tmp_path: Path) -> None:
-    """Breaks down, is busy, hangs up: the drain ends with the host empty, after resumes where nobody could tell."""
+    """An API that breaks down, is busy or hangs up: in the end the host is empty, if need be after resumes."""
     scene.settle()
     scene.gather()
     before, since = scene.states(), scene.newest_move()
@@ -133,7 +133,7 @@ def test_a_drain_through_an_api_that_fails_every_tenth_call(scene: Scene, plane:
             if code != Exit.IN_DOUBT:
                 break
             code = tool.run("run", "resume", tool.last_run())
-        # whatever has failed for good is in the next plan
+        # whatever failed for good is in the next plan
         for _ in range(5):
             if code in (Exit.REPAIRED, Exit.CLEAN):
                 break
@@ -145,7 +145,7 @@ def test_a_drain_through_an_api_that_fails_every_tenth_call(scene: Scene, plane:
 
 
 def test_a_target_that_dies_in_the_middle_keeps_no_server(scene: Scene, plane: Plane, tool: Tool) -> None:
-    """What was on its way there goes elsewhere, or stays and goes by the next drain."""
+    """Servers on their way there go elsewhere, or stay and leave with the next drain."""
     scene.settle()
     scene.gather()
     before, since = scene.states(), scene.newest_move()

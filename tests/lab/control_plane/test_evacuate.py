@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of a host on real services: its servers run elsewhere, and its return brings no second guest."""
+"""The loss of a host on real services: its servers run elsewhere, and its return starts no second guest."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from .lost_hosts import RUNNING, Loss
 
 @pytest.fixture
 def loss(plane: Plane, tmp_path: Path) -> Iterator[Loss]:
-    """A host to be lost."""
+    """A host that will be lost."""
     made = Loss(plane, tmp_path)
     yield made
     made.close()
 
 
 def test_a_killed_host_is_evacuated_and_comes_back(loss: Loss) -> None:
-    """Volume-backed servers go, run as before and are whole; a local disk stays until its loss is consented to.
+    """Volume-backed servers are evacuated whole and run as before; a local disk stays until its loss is accepted.
 
-    When the host comes back, its nova-compute destroys what it still has of them before anything else may be done.
+    When the host comes back, its nova-compute destroys what is left of them before anything else may be done.
     """
     for name in ("db", "web", "off"):
         loss.make(name)
@@ -57,13 +57,13 @@ def test_a_killed_host_is_evacuated_and_comes_back(loss: Loss) -> None:
     assert loss.show("pet").compute_host == loss.host
     there = loss.guests(loss.other)
     assert {name for name, state in there.items() if state == RUNNING} == {"db", "web", "cattle"}
-    # Nova keeps what they hold of the old host until it is back: that is no finding
+    # Nova keeps their allocations on the old host until it is back: that is not a finding
     assert loss.providers("db") == {loss.host, loss.other}
     moved = [loss.servers[name] for name in ("db", "web", "off", "cattle")]
     report = audits.audit(loss.config, about=moved, settle=0)
     assert [(one.check, one.resource_id) for one in report.findings] == []
 
-    # the machine is up again, with guests that nobody fenced away: they go before its nova-compute does anything
+    # the machine is up again, with guests that nobody fenced: nova-compute destroys them before it does anything else
     assert set(loss.guests(loss.host)) == {"db", "web", "off", "cattle", "pet"}
     with pytest.raises(sdk_errors.BadRequestException, match="evacuation migration records remain"):
         loss.plane.force_down(loss.host, False)
@@ -79,12 +79,12 @@ def test_a_killed_host_is_evacuated_and_comes_back(loss: Loss) -> None:
 
 @pytest.mark.parametrize("purged", [False, True], ids=["left", "purged"])
 def test_a_start_that_waits_for_a_dead_host(loss: Loss, tmp_path: Path, purged: bool) -> None:
-    """Its nova-compute takes it from the queue when it comes back, and the guest runs twice; not with the hook."""
+    """Without the hook, nova-compute takes the start from the queue when it returns, and the guest runs twice."""
     loss.make("web")
     loss.ready()
     loss.stop("web")
     loss.plane.kill(f"nova-compute-{loss.host}")
-    # Nova does not know yet that nobody hears it
+    # Nova does not yet know that the host is dead
     loss.sdk.compute.start_server(loss.servers["web"])
     loss.unheard()
     if purged:
@@ -100,14 +100,14 @@ def test_a_start_that_waits_for_a_dead_host(loss: Loss, tmp_path: Path, purged: 
         loss.forget("web")
         loss.start()
     else:
-        # it has taken what there was: it answers
+        # it answers, so it has taken what was in the queue
         loss.lift()
         assert loss.guests(loss.host) == {}
     assert loss.show("web").compute_host == loss.other
 
 
 def test_what_fails_stays_and_can_be_tried_again(loss: Loss) -> None:
-    """The destination cannot build one: its lane alone fails, with Nova's reason, and a new plan takes it there."""
+    """The destination cannot build a server: only its lane fails, with Nova's reason; a new plan evacuates it."""
     loss.make("good")
     loss.ready()
     loss.kill()
@@ -120,7 +120,7 @@ def test_what_fails_stays_and_can_be_tried_again(loss: Loss) -> None:
     loss.plane.release(loss.other, "spawn")
 
     def found() -> Plan | None:
-        # forced down, Nova does not tell any more whether it is silent: its last report has to be a minute old
+        # Nova does not show whether a host that is forced down is silent: its last report must be a minute old
         made = loss.plan("evacuate-host", to=loss.other, fenced=True)
         return made if made.runnable else None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two real nodes of Glance with stores of their own behind a balancer: the story of an image that is on one of them."""
+"""Two real Glance nodes with stores of their own behind a load balancer: the story of an image on only one of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NETWORK = next(iter(NETWORKS))
 
 @pytest.fixture(scope="module")
 def two(plane: Plane) -> Iterator[Plane]:
-    """The lab with two nodes of Glance; with one again afterwards."""
+    """The lab with two Glance nodes, and with one again afterwards."""
     lab = Plane(plane.folder, glances=2)
     lab.up()
     yield lab
@@ -32,7 +32,7 @@ def two(plane: Plane) -> Iterator[Plane]:
 
 
 class Site:
-    """The two nodes, and what is uploaded to one of them."""
+    """The two nodes, and images uploaded to one of them."""
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
@@ -43,7 +43,7 @@ class Site:
         self.made: list[str] = []
 
     def upload(self, node: str, content: bytes = CONTENT) -> str:
-        """An image whose content is sent to one node; its id."""
+        """Create an image and upload its content to one node; returns its id."""
         url, formats = f"{self.nodes[node]}/v2/images", {"disk_format": "raw", "container_format": "bare"}
         record = {"name": f"on-{node}-{len(self.made)}", "visibility": "public", **formats}
         image = str(self.sdk.session.post(url, json=record).json()["id"])
@@ -54,13 +54,13 @@ class Site:
         return image
 
     def file(self, node: str, image: str) -> Path:
-        """Its content in the store of a node."""
+        """The file with an image's content in a node's store."""
         return self.stores[node] / image
 
 
 @pytest.fixture
 def site(two: Plane, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """Without images of a former test."""
+    """The site without images of earlier tests."""
     for name, value in two.env().items():
         monkeypatch.setenv(name, value)
     found = Site(two)
@@ -73,7 +73,7 @@ def site(two: Plane, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 @pytest.fixture
 def typed(site: Site, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a command: exit code, output, messages."""
+    """Run a command; returns exit code, output and messages."""
 
     def run(*words: str) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -91,7 +91,7 @@ def missing(out: str) -> dict[tuple[str, str], str]:
 
 
 def test_the_nodes_share_the_records_and_nothing_else(site: Site) -> None:
-    """Each connection through the balancer goes to the next node: every second one gets no content."""
+    """Each connection through the load balancer goes to the next node: every second one gets no content."""
     image = site.upload("glance-1")
     answers = [
         site.sdk.session.get(f"{site.layout.endpoint('glance')}/v2/images/{image}/file", raise_exc=False).status_code
@@ -102,7 +102,7 @@ def test_the_nodes_share_the_records_and_nothing_else(site: Site) -> None:
 
 
 def test_an_image_on_one_node_from_finding_to_proof(site: Site, typed: Any) -> None:
-    """verify names image and node; builds by that node fail and are told so; the copy mends it; canaries prove it."""
+    """verify names image and node; builds through that node fail and say why; a copy mends it, as canaries prove."""
     image = site.upload("glance-1")
     one, two = (f"{name}:{site.stores[name]}" for name in site.nodes)
     code, out, err = typed("image", "verify", "-f", "json")
@@ -130,7 +130,7 @@ def test_an_image_on_one_node_from_finding_to_proof(site: Site, typed: Any) -> N
 
 
 def test_what_a_node_sends_is_what_it_has(site: Site, typed: Any) -> None:
-    """Content that is too short, or other content, is told apart; by its store also that it is too long."""
+    """Content that is too short and different content are told apart; the store also shows if it is too long."""
     images = {what: site.upload("glance-2") for what in ("size", "hash", "longer")}
     for image in images.values():
         site.file("glance-1", image).write_bytes(CONTENT)
@@ -151,7 +151,7 @@ def test_what_a_node_sends_is_what_it_has(site: Site, typed: Any) -> None:
 
 
 def test_glance_copies_into_a_store_that_is_shared(site: Site, typed: Any) -> None:
-    """By the node that has it; then both serve it; undo takes it away. By the other node it fails, and that is said."""
+    """Through the node that has it, the copy works and both serve it; undo removes it. Through the other it fails."""
     image = site.upload("glance-1")
     words = ("image", "copy", image, "--to-store", "shared", "--yes", "-f", "json", "--node")
     code, _, err = typed(*words, site.nodes["glance-2"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One host on one screen, of real services."""
+"""One host on one screen, from real services."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMA = Path(__file__).parents[3] / "docs" / "schemas" / "host-status.json"
 
 
 def test_every_source_is_asked(plane: Plane, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nova, Neutron, Cinder and Placement name the same servers; libvirt is not configured, which is said."""
+    """Nova, Neutron, Cinder and Placement name the same servers; the answer says that libvirt is not configured."""
     servers = list(plane.connect().compute.servers(all_projects=True, details=True))
     host = next(server.compute_host for server in servers if server.compute_host)
     here = sorted(server.id for server in servers if server.compute_host == host)
@@ -35,6 +35,6 @@ def test_every_source_is_asked(plane: Plane, capsys: pytest.CaptureFixture[str])
 
 
 def test_a_host_that_nobody_knows(plane: Plane, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is a mistake of the operator, not an empty host."""
+    """An unknown host is the operator's mistake, not an empty host."""
     assert main(["--config", str(plane.toml), "host", "status", "c99"]) == Exit.USAGE
     assert "there is no host 'c99'" in capsys.readouterr().err

@@ -18,12 +18,12 @@ from stackmend_lab.control_plane.seed import IMAGE, create_server, wait, wait_se
 APPROVED = ("--approved-by", "Ann Owner", "--ticket", "CHG-1", "--method", "rescue")
 YES = ("--yes", "--accept", "inspect-disk")
 _KEPT = "SELECT value, deleted FROM instance_system_metadata WHERE instance_uuid = %s AND `key` = 'locked_reason'"
-#: what Nova wants of an image that rescues a server which boots from a volume
+#: the properties that Nova requires of an image to rescue a server that boots from a volume
 _STABLE = {"hw_rescue_bus": "virtio", "hw_rescue_device": "disk"}
 
 
 class Rescued:
-    """Servers of the lab that are gone afterwards, and an image to rescue them with."""
+    """Servers of the lab that are deleted afterwards, and an image with which to rescue them."""
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
@@ -75,7 +75,7 @@ def lab(plane: Plane) -> Iterator[Rescued]:
 
 @pytest.mark.parametrize("status", ["ACTIVE", "SHUTOFF"])
 def test_a_server_is_rescued_and_released(lab: Rescued, capsys: pytest.CaptureFixture[str], status: str) -> None:
-    """Locked with the reason where the check looks for it; afterwards as it was, and the reason is gone."""
+    """The server is locked with the reason where the check looks for it; after release it is as before."""
     server = lab.server()
     if status == "SHUTOFF":
         lab.sdk.compute.stop_server(server)
@@ -99,7 +99,7 @@ def test_a_server_is_rescued_and_released(lab: Rescued, capsys: pytest.CaptureFi
 
 
 def test_a_server_that_boots_from_a_volume_is_rescued(lab: Rescued, capsys: pytest.CaptureFixture[str]) -> None:
-    """With an image that has the properties for it; without them it is refused before anything is locked."""
+    """It needs an image with the properties for it; without them it is refused before anything is locked."""
     server = lab.of_volume()
     assert lab.run("disk", "inspect", server, *APPROVED, "--image", lab.image, *YES) == Exit.STOPPED
     assert "hw_rescue_bus and hw_rescue_device" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from ...drivers.api.keeping import Keeping, Shown
 
 
 class LabSite:
-    """The real services; what is made there is deleted at the end."""
+    """The real services; whatever is created there is deleted at the end."""
 
     def __init__(self, plane: Plane) -> None:
         self.plane, self.toml = plane, Path(plane.toml)
@@ -70,7 +70,7 @@ class LabSite:
         self.plane.sql("cell:cell1", f"UPDATE instances SET {sets} WHERE uuid = %s", [*values.values(), server])
 
     def clear(self) -> None:
-        """Delete what was made."""
+        """Delete everything that was created."""
         from openstack.exceptions import NotFoundException
 
         for server in self.servers:
@@ -84,11 +84,11 @@ class LabSite:
 
 
 class TestKeeping(Keeping):
-    """On the real services."""
+    """Keeping ports on the real services."""
 
     @pytest.fixture
     def site(self, plane: Plane) -> Iterator[LabSite]:
-        """Servers of its own."""
+        """The lab, with servers of its own."""
         site = LabSite(plane)
         yield site
         site.clear()

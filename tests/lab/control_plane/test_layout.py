@@ -33,7 +33,7 @@ def test_a_new_lab_has_four_hosts_in_two_cells(lab):
     ("hosts", "cells", "sizes"), [(1, 1, [1]), (4, 2, [3, 1]), (5, 5, [1] * 5), (20, 2, [15, 5]), (12, 3, [8, 2, 2])]
 )
 def test_every_cell_has_a_host(hosts, cells, sizes):
-    """The first cell is the large one; no cell is empty and no host is lost."""
+    """The first cell is the largest; no cell is empty and no host is lost."""
     spread = layout.spread(hosts, cells)
     assert len(spread) == hosts
     assert [list(spread.values()).count(f"cell{n}") for n in range(1, cells + 1)] == sizes
@@ -41,7 +41,7 @@ def test_every_cell_has_a_host(hosts, cells, sizes):
 
 @pytest.mark.parametrize(("hosts", "cells"), [(1, 2), (0, 0), (-1, 1), (3, 0), (41, 2)])
 def test_impossible_sizes_are_refused(tmp_path, hosts, cells):
-    """A usage error, and nothing is made."""
+    """Impossible sizes are a usage error, and nothing is created."""
     with pytest.raises(UsageError):
         layout.create(tmp_path / "lab", hosts, cells, SERVICES)
     assert not (tmp_path / "lab").exists()
@@ -53,13 +53,13 @@ def test_what_was_chosen_is_kept(lab):
 
 
 def test_ports_are_distinct_free_and_below_those_of_outgoing_connections(lab):
-    """So that they are free at the next start too."""
+    """The ports are chosen so that they are free at the next start too."""
     assert len(set(lab.ports.values())) == len(layout.LISTENERS)
     assert all(layout.is_free(port) and port < 32768 for port in lab.ports.values())
 
 
 def test_a_port_in_use_is_not_free():
-    """Something listens: it is not offered."""
+    """A port on which something listens is not offered."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -67,7 +67,7 @@ def test_a_port_in_use_is_not_free():
 
 
 def test_passwords_are_random_and_private(lab, tmp_path):
-    """Another lab has others; the file is for its owner alone; the text of a layout does not show them."""
+    """Another lab has other passwords; only the owner can read the file; the text of a layout does not show them."""
     other = layout.create(tmp_path / "other", None, None, SERVICES)
     assert not set(lab.passwords.values()) & set(other.passwords.values())
     assert stat.S_IMODE((lab.folder / "lab.json").stat().st_mode) == 0o600
@@ -75,7 +75,7 @@ def test_passwords_are_random_and_private(lab, tmp_path):
 
 
 def test_a_folder_without_a_lab_says_so(tmp_path):
-    """NoLabError, with what to type."""
+    """A folder without a lab raises NoLabError with what to type."""
     with pytest.raises(layout.NoLabError) as caught:
         layout.load(tmp_path)
     assert "stackmend lab up" in caught.value.hint
@@ -83,14 +83,14 @@ def test_a_folder_without_a_lab_says_so(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "services": "/x", "more": 1}'])
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path, text):
-    """Not a traceback."""
+    """A damaged file is an error that names it, not a traceback."""
     (tmp_path / "lab.json").write_text(text)
     with pytest.raises(LabError, match=r"lab\.json is damaged"):
         layout.load(tmp_path)
 
 
 def test_another_format_is_refused(lab):
-    """A lab of another version is not guessed at."""
+    """The format of another version is refused, not guessed at."""
     path = lab.folder / "lab.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
     with pytest.raises(LabError, match="another version"):
@@ -99,20 +99,20 @@ def test_another_format_is_refused(lab):
 
 @pytest.mark.parametrize("name", ["with blank", "dollar$", "per%cent", "ünder", "quote'"])
 def test_paths_that_services_do_not_take_are_refused(tmp_path, name):
-    """Before anything is made."""
+    """Paths that services do not accept are refused before anything is created."""
     with pytest.raises(UsageError, match="will not do"):
         layout.create(tmp_path / name, None, None, SERVICES)
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path):
-    """A lab never moves in with somebody."""
+    """A lab is never created in a folder that has other files."""
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="not empty"):
         layout.create(tmp_path, None, None, SERVICES)
 
 
 def test_a_lab_grows_in_its_first_cell(lab):
-    """More hosts are added; those that are there stay where they are."""
+    """Hosts are added to the first cell; existing hosts stay where they are."""
     grown = layout.adapted(lab, 6, None, SERVICES)
     assert grown.hosts == {**lab.hosts, "c05": "cell1", "c06": "cell1"}
     assert grown.ports == lab.ports
@@ -120,7 +120,7 @@ def test_a_lab_grows_in_its_first_cell(lab):
 
 @pytest.mark.parametrize(("hosts", "cells"), [(3, None), (None, 1), (None, 3)])
 def test_a_lab_does_not_lose_hosts_or_change_cells(lab, hosts, cells):
-    """A usage error that says what there is."""
+    """Fewer hosts or other cells are a usage error that says what exists."""
     with pytest.raises(UsageError, match="keeps them"):
         layout.adapted(lab, hosts, cells, SERVICES)
 

@@ -11,7 +11,7 @@ from .proofs import Desk
 
 
 def test_a_cache_rebuilt_beside_leftovers_boots_the_nic_alone(plane, tmp_path):
-    """A running server, an empty cache, two leftovers: rebuilt and rebooted hard, the guest has the NIC that it had."""
+    """A running server has an empty cache and two leftovers: rebuilt and hard-rebooted, its guest has its old NIC."""
     scene, desk = Scene(plane, "leftovers"), Desk(plane, tmp_path)
     server = scene.server()
     wanted = set(scene.ports(server))

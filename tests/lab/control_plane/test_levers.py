@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What moves the fakes is files: they can be pulled, released and looked at without any service."""
+"""Levers of the fakes are files: they can be pulled, released and inspected without any service."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OBEY = "import sys; from lab_levers import obey; obey(*sys.argv[1:3], RuntimeErr
 
 @pytest.fixture
 def still(tmp_path):
-    """A lab that was configured and never started."""
+    """A lab that was configured but never started."""
     lab = layout.create(tmp_path / "lab", None, None, Path("/opt/services"))
     configuration.write(lab)
     return Plane(lab.folder)
@@ -49,12 +49,12 @@ def obey(still):
 
 
 def test_an_action_goes_on_by_itself(obey):
-    """Where no lever is pulled."""
+    """An action continues if no lever is pulled."""
     assert obey("c01", "spawn").stdout == "went on\n"
 
 
 def test_an_action_fails_as_told(still, obey):
-    """And works again once the lever is released."""
+    """An action fails as the lever says, and works again once the lever is released."""
     still.lever("cinder", "delete", "fail")
     assert "as told" in obey("cinder", "delete").stderr
     assert obey("cinder", "create").stdout == "went on\n"
@@ -63,7 +63,7 @@ def test_an_action_fails_as_told(still, obey):
 
 
 def test_an_action_waits_until_it_is_released(still, obey):
-    """Somebody is known to wait; released, it goes on."""
+    """A held action is known to wait; once released, it continues."""
     still.lever("c01", "spawn", "hold")
     outcome = []
     waiting = threading.Thread(target=lambda: outcome.append(obey("c01", "spawn").stdout))
@@ -76,7 +76,7 @@ def test_an_action_waits_until_it_is_released(still, obey):
 
 
 def test_who_was_killed_while_held_is_forgotten(still):
-    """Else the next one would seem to be held before it is."""
+    """A process killed while held is forgotten: otherwise the next would seem held before it is."""
     still.lever("c01", "spawn", "hold")
     (still.folder / "state" / "levers" / "c01" / "spawn.held").touch()
     still.lever("c01", "spawn", "hold")
@@ -85,7 +85,7 @@ def test_who_was_killed_while_held_is_forgotten(still):
 
 
 def test_a_host_forgets_a_guest(still):
-    """With its interfaces; the other guests stay."""
+    """A host forgets one guest with its interfaces; the other guests stay."""
     guests = {"a": {"name": "a", "state": 1, "vifs": ["p1"]}, "b": {"name": "b", "state": 1, "vifs": ["p2"]}}
     (still.folder / "state" / "nova" / "c01" / "guests.json").write_text(json.dumps(guests))
     for port in ("p1", "p2"):
@@ -96,7 +96,7 @@ def test_a_host_forgets_a_guest(still):
 
 
 def test_options_are_for_services_that_read_them(still):
-    """Others are refused; what was set is reset."""
+    """Options for other services are refused; options that were set can be reset."""
     still.configure("compute-c01", {"DEFAULT": {"debug": True}})
     with pytest.raises(LabError, match="has no options of its own"):
         still.configure("keystone", {})
@@ -105,7 +105,7 @@ def test_options_are_for_services_that_read_them(still):
 
 
 def test_an_unknown_service_is_refused_with_those_that_there_are(still):
-    """For start, stop and kill alike."""
+    """An unknown service is refused with the known ones, for start, stop and kill alike."""
     for act in (still.start, still.stop, still.kill):
         with pytest.raises(UsageError, match="no service apache") as caught:
             act("apache")
@@ -113,6 +113,6 @@ def test_an_unknown_service_is_refused_with_those_that_there_are(still):
 
 
 def test_what_does_not_run_cannot_be_killed(still):
-    """A break that kills nothing would break nothing."""
+    """A service that does not run cannot be killed: such a break would break nothing."""
     with pytest.raises(LabError, match="nova-scheduler does not run"):
         still.kill("nova-scheduler")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A live migration whose end is lost, on the real services: what it leaves, audit, plan, apply, undo."""
+"""A live migration whose end is lost, on real services: what it leaves behind, audit, plan, apply, undo."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ CELL = "cell:cell1"
 
 @pytest.fixture
 def lost(plane):
-    """The server; its source comes back at the end."""
+    """A migrated server; its source host comes back at the end."""
     yield breaks.make(plane, "live-migration-end-lost")["server"]
     breaks.heal(plane)
 
 
 def state(plane, server):
-    """What the records say: of the row, of the newest migration, of the ports, of capacity."""
+    """What the records say about the server: row, newest migration, ports and allocations."""
     (row,) = plane.sql(CELL, "SELECT host, node, compute_id, task_state FROM instances WHERE uuid = %s", (server,))
     sql = "SELECT uuid, status, source_compute, dest_compute FROM migrations WHERE instance_uuid = %s ORDER BY id DESC"
     move = plane.sql(CELL, sql, (server,))[0]
@@ -42,7 +42,7 @@ def state(plane, server):
 
 
 def test_the_end_of_a_live_migration_that_was_lost(plane, tmp_path, lost):
-    """Found, mended in one step, and taken back to the row, also after the target's nova-compute has looked at it."""
+    """It is found, mended in one step and undone row by row, even after the target's nova-compute has seen it."""
     desk = Desk(plane, tmp_path)
     before = state(plane, lost)
     source, target = before["move"]["source_compute"], before["move"]["dest_compute"]

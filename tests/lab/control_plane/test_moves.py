@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations that move servers, or change what they and their hosts do, each one on the real services."""
+"""Operations that move servers, or that change the state of servers and hosts, each on the real services."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Operator:
         wait_server(self.sdk, self.server)
 
     def close(self) -> None:
-        """The server goes."""
+        """Delete the server."""
         sdk: Any = self.sdk
         sdk.compute.delete_server(self.server, force=True)
         wait(lambda: sdk.compute.find_server(self.server) is None, "the server to be deleted")
         self.executor.close()
 
     def do(self, operation: str, /, of: str = "compute", **arguments: Any) -> StepResult:
-        """One call, which is to do before and done after, and is not made twice."""
+        """Make one call: it must be pending before and done after, and is not made twice."""
         given = arguments or {"server": self.server}
         step = operation_of(of, operation, given).call()
         assert self.executor.probe(step) is StepState.PLANNED, operation
@@ -54,18 +54,18 @@ class Operator:
         return outcome
 
     def service(self, host: str) -> dict[str, str]:
-        """What names nova-compute of a host."""
+        """The arguments that name a host's nova-compute."""
         sdk: Any = self.sdk
         return {"service": next(iter(sdk.compute.services(binary="nova-compute", host=host))).id, "host": host}
 
     def look(self, operation: str, /, of: str = "compute", **arguments: Any) -> dict[str, Any]:
-        """What an operation finds."""
+        """The state that an operation finds."""
         return dict(self.executor.ready().look(operation_of(of, operation, arguments)))
 
 
 @pytest.fixture(scope="module")
 def operator(plane: Plane) -> Iterator[Operator]:
-    """With a server on the first host."""
+    """An operator with a server on the first host."""
     made = Operator(plane)
     try:
         yield made
@@ -74,7 +74,7 @@ def operator(plane: Plane) -> Iterator[Operator]:
 
 
 def test_what_a_server_does_is_changed_and_changed_back(operator: Operator) -> None:
-    """Every one of the plain changes; the states are those that Nova shows."""
+    """Every simple change works both ways; the states are those that Nova shows."""
     for there, back in (("stop", "start"), ("suspend", "resume")):
         operator.do(there)
         operator.do(back)
@@ -84,7 +84,7 @@ def test_what_a_server_does_is_changed_and_changed_back(operator: Operator) -> N
 
 
 def test_a_shelved_server_leaves_its_host(plane: Plane) -> None:
-    """Where nova-compute does not offload it by itself."""
+    """If nova-compute does not offload a shelved server by itself, the operation does."""
     own = Operator(plane)
     name = f"compute-{own.host}"
     plane.configure(name, {"DEFAULT": {"shelved_offload_time": -1}})
@@ -107,7 +107,7 @@ def _start(plane: Plane, service: str) -> None:
 
 
 def test_a_hard_reboot_is_told_from_one_before_it(operator: Operator) -> None:
-    """By the history of the server: the same call is done after it, and one that asks for a later one is to do."""
+    """By the server's history: the same call counts as done after it, and a call for a later reboot as pending."""
     found: Any = operator.executor.ready().get("compute", f"/servers/{operator.server}/os-instance-actions", "2.1")
     after = max(one["start_time"] for one in found["instanceActions"])
     time.sleep(1.1)  # Nova counts whole seconds
@@ -117,7 +117,7 @@ def test_a_hard_reboot_is_told_from_one_before_it(operator: Operator) -> None:
 
 
 def test_a_cold_move_is_taken_back_or_confirmed(operator: Operator) -> None:
-    """Both ways leave the server in one place, with one allocation."""
+    """Reverted or confirmed, the server is in one place, with one allocation."""
     about = {"server": operator.server, "from": operator.host, "to": operator.other, "elsewhere": []}
     operator.do("cold-migrate", **about)
     operator.do("revert-resize", server=operator.server, **{"from": operator.host})
@@ -133,7 +133,7 @@ def test_a_cold_move_is_taken_back_or_confirmed(operator: Operator) -> None:
 
 
 def test_a_move_that_no_host_takes_says_why_at_once(operator: Operator) -> None:
-    """Accepted, over before anybody looks, and told with Nova's own words; the server is where it was."""
+    """The move is accepted and fails before anybody looks; Nova's own reason is shown, and the server has not moved."""
     third = operator.service(operator.plane.hosts[2])
     operator.do("disable-service", **third, reason="no move")
     try:
@@ -149,7 +149,7 @@ def test_a_move_that_no_host_takes_says_why_at_once(operator: Operator) -> None:
 
 
 def test_a_service_is_disabled_and_declared_dead_and_back(operator: Operator) -> None:
-    """With the reason; what was disabled by somebody else stays his."""
+    """A service is disabled with a reason and enabled again, and forced down and up again."""
     about = operator.service(operator.plane.hosts[2])
     operator.do("disable-service", **about, reason="CHG-7")
     assert operator.look("enable-service", **about)["reason"] == "CHG-7"
@@ -159,7 +159,7 @@ def test_a_service_is_disabled_and_declared_dead_and_back(operator: Operator) ->
 
 
 def test_an_agent_is_set_down_and_up(operator: Operator) -> None:
-    """By admin_state_up."""
+    """An agent is set down and up with admin_state_up."""
     sdk: Any = operator.sdk
     agent = next(iter(sdk.network.agents(host=operator.host))).id
     operator.do("set-agent", "network", agent=agent, up=False)
@@ -169,7 +169,7 @@ def test_an_agent_is_set_down_and_up(operator: Operator) -> None:
 
 
 def test_what_is_waited_for(operator: Operator) -> None:
-    """One that is deleted, a host that is not empty."""
+    """The waits see a deleted server, and a host that is not empty."""
     left = operator.look("host-empty", host=operator.host)
     assert (left["left"] >= 1, left["moving"]) == (True, False)
     nodes = {

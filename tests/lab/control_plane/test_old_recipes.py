@@ -10,5 +10,5 @@ from .old_recipes import TALES
 
 @pytest.mark.parametrize("name", [tale.__name__ for tale in TALES])
 def test_so_it_goes(told, name):
-    """What the function of that name says."""
+    """The tale of that name is true."""
     assert told[name].result() is None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every operation of the API executor on the real services, and what the fake of the other tests cannot show."""
+"""Every operation of the API executor on the real services, and what the other tests' fake cannot show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...drivers.api.operations import Guest, Operations, World
 
 
 class LabWorld:
-    """Things on the real services; all of them are deleted at the end."""
+    """Objects on the real services; all of them are deleted at the end."""
 
     def __init__(self, plane: Plane) -> None:
         self.plane, self.clock = plane, SystemClock()
@@ -97,7 +97,7 @@ class LabWorld:
 
 @pytest.fixture
 def world(plane: Plane, request: pytest.FixtureRequest) -> Iterator[World]:
-    """The lab; the tales, where they are asked for, go on beside."""
+    """The lab; if the tales were requested, they run at the same time."""
     if any("told" in getattr(item, "fixturenames", ()) for item in request.session.items):
         request.getfixturevalue("told")
     made = LabWorld(plane)

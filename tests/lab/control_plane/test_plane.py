@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab itself, on real services: it comes up, stays, is made whole again, and leaves nothing."""
+"""The lab itself, on real services: it comes up, stays up, is repaired, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_everything_runs_and_is_seeded(plane):
     [(name, name) for name in BY_THE_LAB if name != "nova"] + [("nova", "cell:cell0"), ("nova", "cell:cell2")],
 )
 def test_the_schemas_are_those_of_the_migrations(plane, service, database):
-    """What the services' own migrations have made here is exactly what stackmend's description of each schema says."""
+    """The schemas that the services' own migrations create are exactly those that stackmend describes."""
     with closing(connect(plane.layout, database)) as connection:
         assert described(connection, service) == schemas.load(service)
 
 
 def test_up_again_changes_nothing(plane):
-    """No process is another one, nothing is seeded twice."""
+    """Processes stay the same, and nothing is seeded twice."""
     before, servers = running(plane), plane.sql("nova_api", "SELECT COUNT(*) AS n FROM instance_mappings")
     plane.up()
     assert running(plane) == before
@@ -60,13 +60,13 @@ def test_up_again_changes_nothing(plane):
 
 
 def test_every_service_keeps_its_mark(plane):
-    """Whatever title it gives itself: what is begun is found again, even where no file knows of it any more."""
+    """Whatever title it gives itself, a started process is found again, even if its files are gone."""
     found = {process.pid for process in Keeper(plane.layout.folder, plane.layout.pids).strays()}
     assert {pid for pid in running(plane).values() if pid} <= found
 
 
 def test_status_for_machines(plane, capsys):
-    """As documented, exit 0 while all run and 1 when one does not."""
+    """The document follows its schema; exit 0 while all services run, 1 if one does not."""
     assert main(["lab", "status", "--folder", str(plane.folder), "-f", "json"]) == Exit.CLEAN
     document = json.loads(capsys.readouterr().out)
     jsonschema.validate(document, json.loads((SCHEMAS / "lab-status.json").read_text()))
@@ -82,7 +82,7 @@ def test_status_for_machines(plane, capsys):
 
 
 def test_no_password_is_seen_in_the_list_of_processes(plane):
-    """Whatever was started: arguments are open to every user of the machine."""
+    """No process shows a password: every user of the machine can read arguments."""
     seen = [
         path.read_bytes()
         for process in Keeper(plane.layout.folder, plane.layout.pids).strays()
@@ -93,14 +93,14 @@ def test_no_password_is_seen_in_the_list_of_processes(plane):
 
 
 def test_the_shell_knows_the_cloud(plane):
-    """Clients and stackmend find the lab, and the exit code is that of the line."""
+    """Clients and stackmend find the lab, and the exit code is that of the command."""
     line = 'test "$OS_CLOUD" = lab && test -f "$OS_CLIENT_CONFIG_FILE" && test -f "$STACKMEND_CONFIG" && exit 7'
     assert main(["lab", "shell", "--folder", str(plane.folder), "-c", line]) == 7
 
 
 @pytest.mark.skipif("STACKMEND_LAB" in os.environ, reason="a developer's lab may be broken")
 def test_stackmend_finds_the_lab_clean(plane, tmp_path):
-    """A healthy cloud of real services, in which no check finds anything."""
+    """No check finds anything in a healthy cloud of real services."""
     done = subprocess.run(
         [Path(sys.executable).with_name("stackmend"), "audit", "-f", "json"],
         env={**os.environ, **plane.shell_environment(), "STACKMEND_STATE": str(tmp_path)},
@@ -112,13 +112,13 @@ def test_stackmend_finds_the_lab_clean(plane, tmp_path):
 
 
 def test_one_at_a_time(plane):
-    """Two ``up`` at once would start everything twice."""
+    """A second ``up`` at the same time is refused: it would start everything twice."""
     with plane._locked(), pytest.raises(LabError, match="is at work"):
         Plane(plane.folder).up()
 
 
 def test_a_port_that_somebody_took_is_named(tmp_path, plane):
-    """Before anything is started: which port, of which service."""
+    """Before anything is started, the error names the port and its service."""
     lab = layout.create(tmp_path / "lab", 1, 1, plane.layout.services)
     lab.ports["keystone"] = plane.layout.ports["keystone"]
     lab.save()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who has an address and who had it, and the ports of a server, a network, a host and a project: on real services."""
+"""Who has or had an address, and the ports of a server, a network, a host and a project, on real services."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stackmend_lab.control_plane.seed import create_server, wait, wait_server
 
 @pytest.fixture
 def asked(plane: Plane, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a command on the lab; its document."""
+    """Run a command on the lab; returns its document."""
 
     def run(*words: str, codes: tuple[Exit, ...] = (Exit.CLEAN,)) -> Any:
         capsys.readouterr()
@@ -32,7 +32,7 @@ def asked(plane: Plane, capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 def test_an_address_while_its_server_is_there_and_afterwards(plane: Plane, asked: Any) -> None:
-    """Every list has the port; once Nova has deleted the server, the row of its NIC and its actions tell of it."""
+    """Every list has the port; once Nova has deleted the server, the row of its NIC and its actions show it."""
     sdk: Any = plane.connect()
     network, host = sdk.network.find_network("net1").id, plane.hosts[0]
     server = create_server(sdk, f"found-{uuid.uuid4().hex[:6]}", [{"uuid": network}], f"nova:{host}")
@@ -64,7 +64,7 @@ def test_an_address_while_its_server_is_there_and_afterwards(plane: Plane, asked
 
 
 def test_a_service_that_listens(plane: Plane, asked: Any) -> None:
-    """Neutron's own API is open."""
+    """The port of Neutron's own API is shown as open."""
     sdk: Any = plane.connect()
     end = urlsplit(sdk.network.get_endpoint())
     (one,) = asked("port", "check", f"{end.hostname}:{end.port}")

@@ -16,15 +16,15 @@ from stackmend_lab.control_plane.process import Keeper, Process, is_alive, tail
 from stackmend_lab.mariadb import LabError
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
-#: ignores the polite signal
+#: ignores SIGTERM
 STUBBORN = (
     sys.executable,
     "-c",
     "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)",
 )
-#: a master whose worker outlives it when it is killed
+#: a master process whose worker outlives it if it is killed
 MASTER = (sys.executable, "-c", "import os, time; os.fork(); print('up', flush=True); time.sleep(600)")
-#: listens, and has many threads
+#: listens and has many threads
 SERVER = (
     sys.executable,
     "-c",
@@ -36,7 +36,7 @@ SERVER = (
 
 @pytest.fixture
 def keeper(tmp_path):
-    """A keeper that ends all it started."""
+    """A keeper that ends everything it started."""
     (tmp_path / "run").mkdir()
     keeper = Keeper(tmp_path, tmp_path / "run")
     yield keeper
@@ -45,7 +45,7 @@ def keeper(tmp_path):
 
 @pytest.fixture
 def start(keeper, tmp_path):
-    """Start a program and wait until it has said so."""
+    """Start a program and wait until it says that it runs."""
 
     def starting(name, argv, said=0):
         log = tmp_path / f"{name}.log"
@@ -58,7 +58,7 @@ def start(keeper, tmp_path):
 
 
 def test_a_process_holds_nothing_open_of_whoever_started_it(start, tmp_path):
-    """A lock that is handed down, as by flock(1), is free again although a service goes on."""
+    """An inherited lock, as with flock(1), is released although the service continues."""
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.set_inheritable(lock.fileno(), True)
@@ -69,7 +69,7 @@ def test_a_process_holds_nothing_open_of_whoever_started_it(start, tmp_path):
 
 
 def test_a_process_is_started_in_a_session_of_its_own(keeper, start):
-    """It gets no signal meant for us, and is found by its name."""
+    """It receives no signals meant for the lab's own process, and is found by its name."""
     process = start("one", SLEEP)
     assert keeper.alive("one") == process
     assert os.getsid(process.pid) == process.pid != os.getsid(0)
@@ -77,7 +77,7 @@ def test_a_process_is_started_in_a_session_of_its_own(keeper, start):
 
 
 def test_what_is_dead_holds_no_port(keeper, start, tmp_path):
-    """While threads of a killed process still end, its port is taken: who begins it anew would be refused."""
+    """While the threads of a killed process are still ending, its port is in use, and a new start would be refused."""
     for number in range(10):
         name = f"server{number}"
         start(name, SERVER, said=1)
@@ -93,7 +93,7 @@ def test_starting_what_runs_does_nothing(keeper, start):
 
 
 def test_a_process_that_was_killed_is_dead_and_known(keeper, start):
-    """Also while nobody has waited for it (a zombie)."""
+    """This holds even while nobody has waited for it (a zombie)."""
     process = start("one", SLEEP)
     assert keeper.kill("one") == process
     assert keeper.alive("one") is None
@@ -102,7 +102,7 @@ def test_a_process_that_was_killed_is_dead_and_known(keeper, start):
 
 
 def test_a_process_with_the_same_id_and_another_start_is_not_ours(keeper, tmp_path):
-    """A process id that somebody else got since is left alone."""
+    """A process id that was reused by another process is left alone."""
     mine = Process(os.getpid(), 1)
     (tmp_path / "run" / "one.pid").write_text(f"{mine.pid} {mine.begun}\n")
     assert not is_alive(mine)
@@ -112,13 +112,13 @@ def test_a_process_with_the_same_id_and_another_start_is_not_ours(keeper, tmp_pa
 
 @pytest.mark.parametrize("text", ["", "x y", "12", "1 2 3", "-5 1", "99999999999999999999 1"])
 def test_a_damaged_pid_file_is_as_good_as_none(keeper, tmp_path, text):
-    """Written half by a machine that lost power."""
+    """A file that was half written when the machine lost power counts as no file."""
     (tmp_path / "run" / "one.pid").write_text(text)
     assert keeper.alive("one") is None
 
 
 def test_end_kills_what_does_not_end_by_itself(keeper, start):
-    """TERM, then KILL."""
+    """A process that ignores TERM is ended with KILL."""
     process = start("one", STUBBORN, said=1)
     keeper.end(["one"], grace=0.2)
     assert not is_alive(process)
@@ -136,7 +136,7 @@ def test_children_that_outlive_their_master_are_ended(keeper, start):
 
 
 def test_starting_anew_ends_what_the_former_left(keeper, start):
-    """A worker of the dead master must not hold its port."""
+    """A worker of the dead master must not keep its port."""
     first = start("one", MASTER, said=2)
     keeper.kill("one")
     left = keeper.strays()
@@ -146,7 +146,7 @@ def test_starting_anew_ends_what_the_former_left(keeper, start):
 
 
 def test_ending_one_leaves_the_others(keeper, start):
-    """Only what was named."""
+    """Only the named process is ended."""
     start("one", SLEEP)
     other = start("two", SLEEP)
     keeper.end(["one"], grace=5)
@@ -154,7 +154,7 @@ def test_ending_one_leaves_the_others(keeper, start):
 
 
 def test_strays_are_found_without_any_file(keeper, start, tmp_path):
-    """A lab whose files were removed by hand still ends whole."""
+    """A lab whose files were removed by hand can still be ended completely."""
     process = start("one", SLEEP)
     (tmp_path / "run" / "one.pid").unlink()
     keeper.end_strays(grace=5)
@@ -162,7 +162,7 @@ def test_strays_are_found_without_any_file(keeper, start, tmp_path):
 
 
 def test_another_labs_processes_are_not_strays(keeper, start, tmp_path):
-    """Even if its folder's name begins like ours."""
+    """Processes of another lab are left alone, even if its folder's name begins like ours."""
     (tmp_path / "run2").mkdir()
     neighbour = Keeper(tmp_path.with_name(tmp_path.name + "2"), tmp_path / "run2")
     process = neighbour.start("one", SLEEP, {}, tmp_path / "n.log")
@@ -173,13 +173,13 @@ def test_another_labs_processes_are_not_strays(keeper, start, tmp_path):
 
 
 def test_a_program_that_is_missing_is_an_error_that_names_it(keeper, tmp_path):
-    """Not a traceback."""
+    """A missing program is an error that names it, not a traceback."""
     with pytest.raises(LabError, match="/nowhere/at/all"):
         keeper.start("one", ["/nowhere/at/all"], {}, tmp_path / "log")
 
 
 def test_the_end_of_a_log(tmp_path):
-    """The last lines that say something, cut where they are endless; none where there is no file."""
+    """The last lines with text, cut if they are too long; none if there is no file."""
     log = tmp_path / "log"
     log.write_text("one\n\ntwo\n" + "x" * 1000 + "\n")
     assert tail(log, 2) == ["two", "x" * 300]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shell of a lab shows that it is one, with the operator's own settings."""
+"""The shell of a lab shows that it is one, and keeps the operator's own settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stackmend_lab.control_plane.prompt import prompting
 
 @pytest.mark.parametrize("name", ["bash", "dash", "zsh", "fish"])
 def test_the_prompt_says_where_one_is(tmp_path: Path, name: str) -> None:
-    """It begins with (lab); what the operator has set stays."""
+    """The prompt begins with (lab); the operator's settings stay."""
     shell = shutil.which(name)
     if shell is None:
         pytest.skip(f"{name} is not installed")
@@ -33,7 +33,7 @@ def test_the_prompt_says_where_one_is(tmp_path: Path, name: str) -> None:
         stderr=slave,
         env={**os.environ, "HOME": str(tmp_path), **more},
         start_new_session=True,
-        preexec_fn=_own,  # fish is not interactive without a terminal of its own
+        preexec_fn=_own,  # without a terminal of its own, fish is not interactive
     )
     os.close(slave)
     os.write(master, b"echo mine=$MINE; exit\n")
@@ -51,9 +51,9 @@ def _own() -> None:
 
 
 def _all(master: int) -> bytes:
-    """Everything that is printed to the terminal until nobody has it open any more; one read has but a part of it."""
+    """Everything printed to the terminal until nobody has it open; a single read returns only a part."""
     found = b""
-    with contextlib.suppress(OSError):  # EIO is how it says so
+    with contextlib.suppress(OSError):  # EIO means that nobody has it open
         while some := os.read(master, 65536):
             found += some
     return found

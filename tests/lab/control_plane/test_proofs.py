@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every repair by each of its strategies on the real services: broken, found, mended, taken back, mended, and used."""
+"""Every repair by each of its strategies on the real services: broken, found, mended, undone, mended again, used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .using import Thing
 
 
 def test_every_strategy_has_a_proof():
-    """And no proof is of something that is not there."""
+    """Every strategy of every repair has a proof, and no proof is of an unknown one."""
     assert {(proof.repair, proof.strategy) for proof in (*ALL, HEALER)} == pairs() - ELSEWHERE
     assert len(BY_NAME) == len(ALL)
 
@@ -30,7 +30,7 @@ def test_the_docs_name_every_proof():
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_a_repair_holds_on_the_real_services(rehearsal, name):
-    """The check finds it; that repair by that strategy mends it, and undo and redo it; then the services use it."""
+    """The check finds it; the repair mends it by that strategy, undo reverts it, redo mends it, the services use it."""
     proof, answer = BY_NAME[name], rehearsal.answers[name]
     if answer.problem is not None:
         raise answer.problem
@@ -43,19 +43,19 @@ def test_a_repair_holds_on_the_real_services(rehearsal, name):
 
 
 def test_audits_find_nothing_else(rehearsal):
-    """Neither beside what was broken, nor after everything was used while nova-compute's periodic tasks ran."""
+    """Nothing is found but what was broken, nor after everything was used while nova-compute's periodic tasks ran."""
     assert rehearsal.surplus == []
     assert rehearsal.left == []
 
 
 def test_a_plan_is_done_once(rehearsal):
-    """Applied a second time it changes nothing."""
+    """Applied a second time, a plan changes nothing."""
     assert rehearsal.runs
     assert [again["steps"] for again in rehearsal.again] == [0] * len(rehearsal.runs)
 
 
 def test_novas_own_healer_is_waited_for(plane, tmp_path, rehearsal):
-    """Where nova.conf says that it is on, and no port is to survive, the plan is to wait; and Nova heals."""
+    """If nova.conf enables the healer and no port must survive, the plan is to wait, and Nova heals the cache."""
     desk, host = Desk(plane, tmp_path), plane.hosts[-1]
     healing = {"DEFAULT": {"heal_instance_info_cache_interval": 2}}
     thing = Thing(plane, HEALER.make(plane))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host that was restarted, on real services: what ran runs again, and what does not come up is told."""
+"""A restarted host, on real services: what ran runs again, and what does not come up is reported."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .lost_hosts import RUNNING, Loss
 
 @pytest.fixture
 def loss(plane: Plane, tmp_path: Path) -> Iterator[Loss]:
-    """A host to be restarted."""
+    """A host that will be restarted."""
     made = Loss(plane, tmp_path)
     yield made
     made.close()
 
 
 def test_what_ran_is_started_again(loss: Loss) -> None:
-    """Before the power sync they are active and off, after it stopped by nobody; the owner's stop is kept.
+    """Before the power sync they are ACTIVE but off, after it stopped by nobody; a stop by the owner is kept.
 
-    A guest that panics is started as the others are, and reported by its console; one whose network cache is empty is
-    left off, for a start would take its NICs.
+    A guest that panics is started like the others, and reported because of its console. One whose network cache is
+    empty is left off, because a start would remove its NICs.
     """
     for name in ("rebooted", "ran", "bad", "owner", "harmed"):
         loss.make(name)
@@ -37,7 +37,7 @@ def test_what_ran_is_started_again(loss: Loss) -> None:
     loss.sync(False)
     since = loss.restart()
 
-    # at once: nova-compute has not looked yet, and the hypervisor is asked
+    # at once: nova-compute has not looked yet, so the hypervisor is asked
     plan = loss.plan("recover-host", since=since)
     todo = {loss.servers[name]: name for name in loss.servers}
     assert {todo[s]: one["to_do"] for s, one in plan.facts["servers"].items() if s in todo} == {
@@ -47,7 +47,7 @@ def test_what_ran_is_started_again(loss: Loss) -> None:
     assert loss.apply(first).exit is Exit.REPAIRED
     assert loss.guests(loss.host)["rebooted"] == RUNNING
 
-    # the sync calls the others stopped
+    # the power state sync marks the others as stopped
     loss.sync(True)
     for name in ("ran", "bad", "harmed"):
         wait(lambda name=name: loss.show(name).status == "SHUTOFF", f"{name} to be found off", 150)
@@ -68,7 +68,7 @@ def test_what_ran_is_started_again(loss: Loss) -> None:
     }  # fmt: skip
     assert {name for name, state in loss.guests(loss.host).items() if state == RUNNING} == {"rebooted", "ran", "bad"}
 
-    # and a new plan shows which one runs and did not come up
+    # a new plan shows which one runs but did not come up
     again = loss.plan("recover-host", since=since)
     assert again.runnable == ()
     assert {action.resource_id for action in again.manual} == {loss.servers["bad"], loss.servers["harmed"]}

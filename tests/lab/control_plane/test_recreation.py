@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers made again on their ports, by the real services."""
+"""Servers re-created on their ports, by the real services."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class LabSite:
         self.sdk.compute.update_quota_set(project, instances=-1 if more is None else used + more, force=True)
 
     def clear(self) -> None:
-        """Delete what was made."""
+        """Delete everything that was created."""
         from openstack.exceptions import NotFoundException
 
         for name in self.made:
@@ -139,11 +139,11 @@ def _addresses(port: Any) -> list[str]:
 
 
 class TestRecreation(Recreation):
-    """By the real services."""
+    """Re-creation by the real services."""
 
     @pytest.fixture
     def site(self, plane: Plane) -> Iterator[LabSite]:
-        """Servers that are gone afterwards."""
+        """The lab, with servers that are deleted afterwards."""
         site = LabSite(plane)
         yield site
         site.clear()
@@ -151,12 +151,12 @@ class TestRecreation(Recreation):
     @pytest.mark.attack("kills the program when the old server is deleted, and when the new one is made")
     @pytest.mark.parametrize("step", [5, 7])
     def test_killed(self, site: LabSite, typed: Any, step: int) -> None:
-        """What was begun is seen to its end by run resume: one server, whole."""
+        """A run that was killed is completed by run resume: there is one server, and it is whole."""
         assert again(*self.killed(site, typed, step)).status == "ACTIVE"
 
     @pytest.mark.long
     @pytest.mark.attack("kills the program at every other step of making a server again")
     @pytest.mark.parametrize("step", [0, 1, 2, 3, 4, 6, 8, 9, 10, 11])
     def test_killed_at_every_step(self, site: LabSite, typed: Any, step: int) -> None:
-        """As above."""
+        """The same for every step."""
         assert again(*self.killed(site, typed, step)).status == "ACTIVE"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Relocation by database on the real services: a killed host, there and back by undo, started, and its return."""
+"""Relocation by database on the real services: a killed host, relocation, undo, start, and the host's return."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .using import Thing
 
 HOST, TO = "c01", "c02"
 CELL = "cell:cell1"
-#: finds nova-manage with the configuration that a control node and the new host have
-#: and an iSCSI name, for which Cinder asks: this machine need not have one
+#: runs nova-manage with the configuration of a control node and of the new host,
+#: and provides an iSCSI name, for which Cinder asks: this machine need not have one
 WRAPPER = """#!/bin/sh
 if [ "$2" = get_connector ]; then
     echo '{{"host": "{host}", "ip": "127.0.0.1", "initiator": "iqn.2010-10.org.openstack:{host}", "multipath": false}}'
@@ -36,7 +36,7 @@ exec {services}/bin/nova-manage --config-file manage-cell1.conf --config-file co
 
 @dataclass
 class Site:
-    """A lab with a server on a host that is to die, and a terminal."""
+    """A lab with a server on a host that will die, and a terminal."""
 
     plane: Plane
     folder: Path
@@ -44,7 +44,7 @@ class Site:
     servers: list[str] = field(default_factory=list)
 
     def toml(self) -> Path:
-        """The lab's configuration, and a way to its new host."""
+        """The lab's configuration, plus access to its new host."""
         lab = self.plane.layout
         wrapper = WRAPPER.format(services=lab.services, etc=lab.configuration, host=TO)
         program = self.folder / "nova-manage"
@@ -58,14 +58,14 @@ class Site:
         return path
 
     def type(self, *words: str) -> tuple[int, Any, str]:
-        """Run a command: exit code, document, messages."""
+        """Run a command; returns exit code, document and messages."""
         self.read.readouterr()
         code = main(["--config", str(self.toml()), *words, "-f", "json"])
         captured = self.read.readouterr()
         return code, json.loads(captured.out or "null"), captured.err
 
     def relocate(self, *words: str) -> str:
-        """Relocate the server; the run."""
+        """Relocate the server; returns the run."""
         names = [word for server in self.servers for word in ("--server", server)]
         code, document, err = self.type(
             "host", "relocate", HOST, "--to", TO, "--allow-db", "--fenced", "--shared", *names, *words, "--yes",
@@ -79,7 +79,7 @@ class Site:
         return self.plane.sql(CELL, "SELECT * FROM instances WHERE uuid = %s", [server])[0]
 
     def rows(self, server: str) -> dict[str, Any]:
-        """Everything that a relocation by rows changes about a server, but for counters."""
+        """Everything about a server that a relocation by rows changes, except counters."""
         port = "SELECT id FROM ports WHERE device_id = %s"
         asked = {
             "instances": (CELL, "SELECT * FROM instances WHERE uuid = %s"),
@@ -96,12 +96,12 @@ class Site:
         return {name: self.plane.sql(database, sql, [server]) for name, (database, sql) in asked.items()}
 
     def record(self, server: str) -> str:
-        """Status of the evacuation record."""
+        """The status of the evacuation record."""
         sql = "SELECT status FROM migrations WHERE instance_uuid = %s AND migration_type = 'evacuation' ORDER BY id"
         return str(self.plane.sql(CELL, sql, [server])[-1]["status"])
 
     def die(self) -> None:
-        """The host is dead, and Nova has noticed."""
+        """Kill the host and wait until Nova has noticed."""
         self.plane.kill(f"nova-compute-{HOST}")
         cloud: Any = self.plane.connect()
 
@@ -113,7 +113,7 @@ class Site:
 
 @pytest.fixture
 def site(plane: Plane, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Site]:
-    """The lab; whatever was made in it is deleted, and the host is back."""
+    """The lab; at the end, everything created in it is deleted and the host is back."""
     made = Site(plane, tmp_path, capsys)
     cloud: Any = plane.connect()
     yield made
@@ -131,7 +131,7 @@ def site(plane: Plane, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> It
 
 
 def build(site: Site) -> Thing:
-    """A server on the host, with two NICs of which its owner made one, and a volume."""
+    """Create a server on the host with two NICs, one of them created by its owner, and a volume."""
     cloud: Any = site.plane.connect()
     nets = [cloud.network.find_network(name).id for name in NETWORKS]
     name = f"relocate-{uuid.uuid4().hex[:6]}"
@@ -147,7 +147,7 @@ def build(site: Site) -> Thing:
 
 
 def test_a_killed_host_is_relocated_and_comes_back(site: Site) -> None:
-    """By rows and back to the byte; then by the APIs, started by Nova; the old host removes its stale guest."""
+    """By rows and undone exactly; then by the APIs and started by Nova; the old host removes its stale guest."""
     thing = build(site)
     server, plane = thing.server, site.plane
     site.die()
@@ -155,7 +155,7 @@ def test_a_killed_host_is_relocated_and_comes_back(site: Site) -> None:
 
     run = site.relocate("--via", "db")
     assert (site.row(server)["host"], site.row(server)["vm_state"]) == (TO, "stopped")
-    # the new host's own look at power states finds no guest, and nothing to write
+    # the new host's power state sync finds no guest and writes nothing
     code, _, err = site.type("run", "undo", run, "--yes")
     assert code == Exit.CLEAN, err
     assert site.rows(server) == before
@@ -190,7 +190,7 @@ def test_a_killed_host_is_relocated_and_comes_back(site: Site) -> None:
 
 
 def test_undo_before_the_first_start_by_the_apis(site: Site) -> None:
-    """Minutes later, after the new host has looked at its guests: the rows, the ports and the capacity are back."""
+    """Minutes later, after the new host has looked at its guests, rows, ports and allocations are restored."""
     cloud: Any = site.plane.connect()
     network = cloud.network.find_network(next(iter(NETWORKS))).id
     server = create_server(cloud, f"relocate-{uuid.uuid4().hex[:6]}", [{"uuid": network}], f"nova:{HOST}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reserved ports and recovered addresses, of the real Neutron."""
+"""Reserved ports and recovered addresses on the real Neutron."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ...drivers.api.reservations import Reservations, Shown
 from . import sdk_errors
 
 CIDR = ip_network("10.77.0.0/24")
-#: of one that is nearly full: every address more is a port to make and to delete
+#: for a nearly full network: every further address would be a port to create and to delete
 SMALL = ip_network("10.77.0.0/28")
 GATEWAY = str(CIDR[1])
 
 
 @dataclass
 class LabPlace:
-    """A network that was made for one test."""
+    """A network that was created for one test."""
 
     network: str
     subnet: str
@@ -79,7 +79,7 @@ class LabSite:
         return str(port.id)
 
     def free(self, port: str) -> None:
-        # Neutron's API protects ports of its own
+        # Neutron's API protects its own ports
         with suppress(sdk_errors.NotFoundException):
             self.sdk.network.update_port(port, device_owner="", device_id="")
             self.sdk.network.delete_port(port)
@@ -99,11 +99,11 @@ class LabSite:
         self.sdk.network.update_quota(place.project, ports=used + ports)
 
     def give(self, port: str) -> None:
-        """Put it on a server."""
+        """Attach the port to a server."""
         self.sdk.network.update_port(port, device_id=str(uuid.uuid4()), device_owner="compute:nova")
 
     def clear(self) -> None:
-        """Delete what was made."""
+        """Delete everything that was created."""
         for network in self.made:
             for port in self.sdk.network.ports(network_id=network):
                 self.free(port.id) if port.device_owner else self.sdk.network.delete_port(port.id)
@@ -111,11 +111,11 @@ class LabSite:
 
 
 class TestReservations(Reservations):
-    """Of the real Neutron."""
+    """Reservations on the real Neutron."""
 
     @pytest.fixture
     def site(self, plane: Plane) -> Iterator[LabSite]:
-        """Networks that are gone afterwards, and no limit of ports."""
+        """The lab, with networks that are deleted afterwards and no port quota."""
         site = LabSite(plane)
         site.sdk.network.update_quota(site.sdk.current_project_id, ports=-1)
         yield site

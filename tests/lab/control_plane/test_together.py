@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Breaks that share one kill: who waits for whom. No lab is needed for that."""
+"""Breaks that share one kill: which waits for which. This needs no lab."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MEMBERS = range(4)
 
 
 class Went(Exception):  # noqa: N818
-    """One of them went wrong."""
+    """One break went wrong."""
 
 
 def go(crowd: Crowd, seen: list[str], number: int, wrong: Callable[[str], bool]) -> None:
-    """As a break does: pull a lever, kill, start."""
-    time.sleep(0.02 * (len(MEMBERS) - number))  # the last is there first
+    """Act like a break: pull a lever, kill, start."""
+    time.sleep(0.02 * (len(MEMBERS) - number))  # the last one arrives first
     steps = {"pull": crowd.pull, "kill": crowd.kill, "start": crowd.start}
     try:
         for name, step in steps.items():
@@ -33,7 +33,7 @@ def go(crowd: Crowd, seen: list[str], number: int, wrong: Callable[[str], bool])
 
 
 def went(wrong: dict[int, str]) -> list[str]:
-    """What happened, in its order; ``wrong``: who went wrong before which step."""
+    """What happened, in order; ``wrong``: which break went wrong before which step."""
     crowd, seen = Crowd(len(MEMBERS)), list[str]()
     with ThreadPoolExecutor(len(MEMBERS)) as pool:
         done = [pool.submit(go, crowd, seen, n, lambda step, n=n: wrong.get(n) == step) for n in MEMBERS]
@@ -43,12 +43,12 @@ def went(wrong: dict[int, str]) -> list[str]:
 
 
 def which(seen: list[str], step: str) -> list[int]:
-    """Who did it, in their order."""
+    """The breaks that did a step, in order."""
     return [int(line.split()[1]) for line in seen if line.startswith(step)]
 
 
 def test_levers_are_pulled_one_after_another_and_all_is_killed_once() -> None:
-    """In the order of the numbers, whoever is quick; killed when all are held, started when all have seen it dead."""
+    """Levers go by number, whoever is quick; the kill comes once all are held, the start once all have seen it dead."""
     seen = went({})
     assert which(seen, "pull") == list(MEMBERS)
     assert len(which(seen, "kill")) == len(which(seen, "start")) == 1
@@ -59,7 +59,7 @@ def test_levers_are_pulled_one_after_another_and_all_is_killed_once() -> None:
 @pytest.mark.parametrize("step", ["pull", "kill", "start"])
 @pytest.mark.parametrize("number", MEMBERS)
 def test_the_others_go_on_without_one_that_went_wrong(number: int, step: str) -> None:
-    """Whoever it is, and wherever it was."""
+    """The others continue, whichever break went wrong at whichever step."""
     seen = went({number: step})
     left = [other for other in MEMBERS if other != number]
     assert [other for other in which(seen, "pull") if other != number] == left

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every check has a break on the lab, and finds exactly what was broken by it."""
+"""Every check has a break on the lab, and finds exactly what the break damaged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 
 
 def conforms(text, name):
-    """The document, once it is known to follow its schema."""
+    """Parse a document that must follow its schema."""
     document = json.loads(text)
     jsonschema.validate(document, json.loads((SCHEMAS / f"{name}.json").read_text()))
     return document
@@ -28,32 +28,32 @@ def conforms(text, name):
 
 @pytest.fixture
 def audit(plane, tmp_path):
-    """Ask all checks, as an operator does; (check, key) of each finding."""
+    """Run all checks as an operator does; returns (check, key) of each finding."""
     desk = Desk(plane, tmp_path)
     return lambda: {(f["check"], tuple(sorted(f["key"].items()))) for f in desk.audit().values()}
 
 
 def test_every_check_has_a_break():
-    """And every break names checks that there are."""
+    """Every check has a break, and every break names known checks."""
     found = breaks.breaks()
     named = {name for entry in found for name in (entry.check, *entry.also)}
     assert {entry.check for entry in found} == named == set(checks())
 
 
 def test_breaks_are_listed_without_a_lab(tmp_path, capsys):
-    """What can be broken, how, and what finds it."""
+    """The list shows what can be broken, how, and which check finds it."""
     assert main(["lab", "break", "--folder", str(tmp_path / "none"), "-f", "json"]) == Exit.CLEAN
     listed = conforms(capsys.readouterr().out, "lab-breaks")
     assert [entry["name"] for entry in listed] == sorted(breaks.modules())
 
 
 def test_an_unknown_break_is_refused(plane):
-    """With the command that lists them."""
+    """An unknown break is refused with the command that lists the known ones."""
     with pytest.raises(UsageError, match="there is no break 'everything'"):
         breaks.make(plane, "everything")
 
 
-#: breaks of the lab, and plants of the embedded cloud made by the same statements here
+#: breaks of the lab, and plants of the embedded cloud that use the same statements here
 BROKEN = (
     "extra-ports-on-server",
     "volume-stuck-error-deleting",
@@ -66,14 +66,14 @@ BROKEN = (
 
 
 def test_a_plant_that_the_lab_cannot_make_is_refused(plane):
-    """With what it makes."""
+    """A plant that the lab cannot make is refused with those that it can."""
     with pytest.raises(UsageError, match="the lab makes no server of the kind ironic: active, deleted"):
         breaks.make(plane, "info-cache-empty:ironic")
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_break_is_found(plane, audit, capsys, name):
-    """Typed by an operator, too, exactly that finding comes up, and the services are well again (all: test_proofs)."""
+    """Typed by an operator, a break causes exactly that finding, and the services recover (for all: test_proofs)."""
     before = audit()
     assert main(["lab", "break", name, "--folder", str(plane.folder), "-f", "json"]) == Exit.CLEAN
     broken = conforms(capsys.readouterr().out, "lab-break")

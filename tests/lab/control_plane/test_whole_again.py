@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab after services were killed, and after it was stopped: what all other tests of the lab come before."""
+"""The lab after services were killed, and after it was stopped. All other tests of the lab run before these."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .using import running
 
 
 def test_it_is_whole_again_after_three_were_killed(plane):
-    """``kill -9`` of any three services, chosen by a seed, then ``up``: they run, the others were left alone."""
+    """After ``kill -9`` of any three services, chosen by a seed, ``up`` restarts them and leaves the others alone."""
     seed = int(os.environ.get("STACKMEND_SEED") or time.time())
     victims = random.Random(seed).sample(sorted(running(plane)), 3)
     print(f"STACKMEND_SEED={seed}: {victims}")
@@ -39,7 +39,7 @@ def test_it_is_whole_again_after_three_were_killed(plane):
 
 @pytest.mark.skipif("STACKMEND_LAB" in os.environ, reason="the lab of a developer stays up")
 def test_down_leaves_nothing(plane):
-    """No process, no port, no mount; and what was built comes up again."""
+    """``down`` leaves no process, port or mount, and everything that was built comes up again."""
     ports, folder = plane.layout.ports.values(), str(plane.folder)
     plane.down()
     assert [p for p in Path("/proc").glob("[0-9]*/environ") if _marked(p, folder)] == []

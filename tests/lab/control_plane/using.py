@@ -27,7 +27,7 @@ def _nic(port: Any) -> Nic:
 
 
 class Thing:
-    """A server, port, volume or consumer that was broken, and what Neutron said of it then."""
+    """A server, port, volume or consumer that was broken, and what Neutron showed at that time."""
 
     def __init__(self, plane: Plane, key: Mapping[str, Any]) -> None:
         self.plane, self.key = plane, dict(key)
@@ -36,19 +36,19 @@ class Thing:
         self.volume = str(key.get("volume") or "")
         self.port = str(key.get("port") or "")
         self.nics: dict[str, Nic] = self.nics_now() if self.server else {}
-        self.own = self.owned() if self.server else ""  #: the port of the server that its owner made
+        self.own = self.owned() if self.server else ""  #: the server's port that its owner created
         found = self.cloud.network.find_port(self.port) if self.port else None
         self.port_was: Nic = _nic(found) if found else ("", ())
         self.port_network = str(found.network_id) if found else ""
 
     @property
     def names(self) -> set[str]:
-        """Every UUID that it goes by: for --server, and to know its findings."""
+        """Every UUID by which it is known: for --server, and to recognise its findings."""
         found = {str(v) for k, v in self.key.items() if k in ("server", "port", "volume", "consumer")}
         return found | self.migrations()
 
     def concerns(self, finding: Mapping[str, Any]) -> bool:
-        """True for a finding that names one of its UUIDs, or a port of its."""
+        """True for a finding that names one of its UUIDs or one of its ports."""
         return bool((self.names | set(self.nics)) & {str(value) for value in finding["evidence"].values()})
 
     def migrations(self) -> set[str]:
@@ -61,27 +61,27 @@ class Thing:
         """Rows of a database."""
         return self.plane.sql(database, statement, parameters)
 
-    # ---- what is seen ----
+    # ---- what the services show ----
 
     def nics_now(self) -> dict[str, Nic]:
-        """Port -> MAC and addresses, of the ports that Neutron has for the server."""
+        """Port -> MAC and addresses, for the ports that Neutron has for the server."""
         return {port.id: _nic(port) for port in self.cloud.network.ports(device_id=self.server)}
 
     def owned(self) -> str:
-        """The port of the server that its owner made (it has a name), or ""."""
+        """The server's port that its owner created (it has a name), or ""."""
         return next((str(port.id) for port in self.cloud.network.ports(device_id=self.server) if port.name), "")
 
     def host(self) -> str:
-        """Where Nova has it."""
+        """The server's host, as Nova shows it."""
         return str(self.cloud.compute.get_server(self.server).compute_host)
 
     def shown(self) -> set[str]:
-        """Addresses that 'server show' has."""
+        """The addresses in 'server show'."""
         networks = self.cloud.compute.get_server(self.server).addresses
         return {address["addr"] for some in networks.values() for address in some}
 
     def providers(self) -> set[str]:
-        """Names of the providers that hold something for the server, and for moves of it."""
+        """The resource providers with allocations for the server or its migrations."""
         statement = (
             "SELECT DISTINCT p.name FROM allocations a JOIN resource_providers p ON p.id = a.resource_provider_id"
             f" WHERE a.consumer_id IN ({', '.join(['%s'] * len(self.names))})"
@@ -89,7 +89,7 @@ class Thing:
         return {row["name"] for row in self.sql("placement", statement, *sorted(self.names))}
 
     def whole(self, nics: Mapping[str, Nic] | None = None) -> None:
-        """All of it agrees: NICs as before on the host, plugged and ACTIVE there, shown, allocated there alone."""
+        """Assert that all agree: the same NICs, plugged and ACTIVE on its host, shown, and allocated only there."""
         nics = self.nics if nics is None else nics
         host = self.host()
         assert self.nics_now() == nics
@@ -102,17 +102,17 @@ class Thing:
         ports = list(self.cloud.network.ports(device_id=self.server))
         return all(p.status == "ACTIVE" and p.binding_host_id == host for p in ports)
 
-    # ---- what is done ----
+    # ---- what is done with it ----
 
     def reboot(self) -> None:
-        """A hard reboot: the guest is made anew from what the databases say."""
+        """Hard-reboot: the guest is defined again from the databases."""
         self.cloud.compute.reboot_server(self.server, "HARD")
         wait_server(self.cloud, self.server)
 
     def move(self) -> None:
-        """A live migration to another host of its cell, where there is one.
+        """Live-migrate the server to another host of its cell, if there is one.
 
-        Not to one that a failed migration has left an inactive binding for: Neutron refuses a second one.
+        A host for which a failed migration has left an inactive binding is not used: Neutron refuses a second one.
         """
         here, cells = self.host(), self.plane.layout.hosts
         left = {row["host"] for row in self.sql("neutron", _LEFT, self.server)}
@@ -127,7 +127,7 @@ class Thing:
         wait(lambda: self.providers() == {there}, f"the allocation of {self.server} to be on {there} alone", 60)
 
     def plug(self) -> None:
-        """A NIC more, and away again."""
+        """Attach one more NIC and detach it again."""
         network = self.cloud.network.find_network(list(NETWORKS)[1]).id
         made = self.cloud.compute.create_server_interface(self.server, net_id=network)
         wait(lambda: made.port_id in self.plane.guests(self.host())[self.server]["vifs"], "the NIC to be plugged", 60)
@@ -135,28 +135,28 @@ class Thing:
         wait(lambda: self.cloud.network.find_port(made.port_id) is None, "its port to be gone", 60)
 
     def attach(self, volume: str = "") -> None:
-        """A volume attached."""
+        """Attach a volume."""
         volume = volume or self.volume
         self.cloud.compute.create_volume_attachment(self.server, volume_id=volume)
         wait_volume(self.cloud, volume, "in-use")
 
     def detach(self) -> None:
-        """Its volume detached: free in Cinder, and no mapping or attachment is left."""
+        """Detach its volume: it is available in Cinder, and no mapping or attachment is left."""
         self.cloud.compute.delete_volume_attachment(self.server, self.volume)
         wait_volume(self.cloud, self.volume)
         alive = "SELECT id FROM volume_attachment WHERE volume_id = %s AND deleted = 0"
         assert self.sql("cinder", alive, self.volume) == []
         mapping = "SELECT id FROM block_device_mapping WHERE volume_id = %s AND deleted = 0"
-        # Nova's part comes after Cinder's
+        # Nova does its part after Cinder
         wait(lambda: self.sql("cell:cell1", mapping, self.volume) == [], f"the mapping of {self.volume} to go", 60)
 
     def attached_on(self) -> set[str]:
-        """Hosts that Cinder exports its volume to."""
+        """The hosts to which Cinder exports its volume."""
         alive = "SELECT attached_host FROM volume_attachment WHERE volume_id = %s AND deleted = 0"
         return {row["attached_host"] for row in self.sql("cinder", alive, self.volume)}
 
     def delete(self, keeps: str = "") -> None:
-        """The server deleted: nothing is left of it but, unbound, a port that is its owner's."""
+        """Delete the server: nothing is left of it but its owner's port, which is unbound."""
         mine, host = set(self.nics_now()), self.host()
         self.cloud.compute.delete_server(self.server)
         wait(self.gone, f"server {self.server} to be gone", 120)
@@ -173,7 +173,7 @@ class Thing:
                         self.server) == []  # fmt: skip
 
     def gone(self) -> bool:
-        """True when Nova's API does not know the server any more."""
+        """True once Nova's API no longer knows the server."""
         try:
             self.cloud.compute.get_server(self.server)
         except sdk_errors.NotFoundException:
@@ -181,7 +181,7 @@ class Thing:
         return False
 
     def remove_volume(self) -> None:
-        """The volume deleted by its API."""
+        """Delete the volume through Cinder's API."""
         self.cloud.block_storage.delete_volume(self.volume)
         wait(lambda: self.cloud.block_storage.find_volume(self.volume) is None, f"volume {self.volume} to go", 60)
 
