@@ -161,7 +161,7 @@ def test_a_silent_failure_is_told_by_the_step_that_is_missing(tmp_path: Path) ->
     ["a", " ", 'apparmor="DENIED" operation="open" ', "GET /v2/images/ ", "error ", 'Lock "', "agent ", "bind "],
 )
 def test_no_message_keeps_a_cause_busy(filling: str) -> None:
-    """All causes together take seconds for a message of 60,000 characters made of the beginnings of patterns."""
+    """All causes together take only seconds for a message of 60,000 characters made of the beginnings of patterns."""
     long = Entry(
         at=0.0, text=filling * (60_000 // len(filling)), level="ERROR", service="nova-compute", ids=frozenset({"x"})
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""API calls shared by several repairs, each with the state it expects and, where there is one, its inverse."""
+"""API calls shared by several repairs, each with the state it expects and, if there is one, its inverse."""
 
 from __future__ import annotations
 

@@ -50,7 +50,8 @@ def seen(rehearsal: Rehearsal) -> Sight:
 def test_a_lab_in_use(seen: Sight) -> None:
     """Where the APIs have an answer, it is that of the databases; the rest is named.
 
-    For the APIs, a server that SQL has marked deleted is gone. What it had belongs to nobody, which is reported as unsure.
+    For the APIs, a server that SQL has marked deleted is gone. What it had belongs to nobody; that is reported as
+    unsure.
     """
     theirs, ours = seen.by_api, seen.by_rows
     whole = {name for name, result in theirs.checks.items() if result.outcome is CheckOutcome.OK}

@@ -102,7 +102,7 @@ def test_a_process_that_was_killed_is_dead_and_known(keeper, start):
 
 
 def test_a_process_with_the_same_id_and_another_start_is_not_ours(keeper, tmp_path):
-    """A process id that was reused by another process is left alone."""
+    """If another process has reused a process id, it is left alone."""
     mine = Process(os.getpid(), 1)
     (tmp_path / "run" / "one.pid").write_text(f"{mine.pid} {mine.begun}\n")
     assert not is_alive(mine)

@@ -9,7 +9,7 @@ from collections import Counter
 from stackmend.drivers.logs.formats import formats
 from stackmend.model.diagnosing.logs import Context, Line
 
-#: how many lines of a file are searched for its formats
+#: how many lines of a file are searched for its formats, and how many messages among them are enough
 _SAMPLE = 1000
 _ENOUGH = 100
 _COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
