@@ -38,7 +38,8 @@ CHECKS = catalogue.checks()
 WHOLE = {
     "allocation-orphan", "cinder-attached-nova-not", "info-cache-empty", "port-without-server",
     "server-on-nonexistent-host", "server-wrong-host", "soft-deleted-server-cache-empty", "volume-in-use-server-gone",
-    "volume-stuck-detaching", "volume-stuck-error-deleting",
+    "volume-stuck-attaching", "volume-stuck-creating", "volume-stuck-detaching", "volume-stuck-error-deleting",
+    "volume-stuck-reserved",
 }  # fmt: skip
 #: checks that are answered, but may overlook something
 PARTLY = {"allocation-wrong-provider"}

@@ -30,6 +30,7 @@ CHECK = Check(
     resource=("port", "port"),
     key=("port",),
     needs=frozenset({"neutron"}),
+    spares=frozenset({"neutron_ml2_port_bindings.inactive"}),  # an API shows one binding of a port
     hinders=frozenset({"move", "start"}),
     reads={
         "neutron_ml2_port_bindings": {"port_id": "port"},
