@@ -98,9 +98,10 @@ class Operations:
         return dict(reading.look(step.operation))
 
     def test_nothing_is_lacking(self, world: World) -> None:
-        """A cloud from Train on can do all of them."""
+        """A cloud from Train on can do all of them, but for one of Ussuri."""
         reading = world.executor.ready()
-        assert {of: why for of in implementations() if (why := reading.lacks(of))} == {}
+        lacking = {of.NAME: why for of in implementations() if (why := reading.lacks(of))}
+        assert lacking.keys() <= {"rescue-volume"}, lacking
 
     def test_a_port_is_freed_and_bound_again(self, world: World) -> None:
         """No device, no host, its address kept; the inverse gives both back."""

@@ -136,7 +136,7 @@ class TestRecreation(Recreation):
                 ),
                 "unshelve it first",
             ),
-            (lambda fake, server: server.update({"tenant_id": "e" * 32}), "only for the project of the account"),
+            (lambda fake, server: server.update({"tenant_id": "e" * 32}), "only in the project of the account"),
             (lambda fake, server: server.update({"tags": [f"t{n}" for n in range(50)]}), "it has 50 tags"),
             (lambda fake, server: server.update({"flavor": fake.flavor("own") | {"id": "old"}}), "is deleted"),
             (lambda fake, server: server.update({"flavor": server["flavor"] | {"ram": 65}}), "ram was 65"),

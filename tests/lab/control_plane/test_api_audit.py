@@ -55,7 +55,7 @@ def test_a_lab_in_use(seen: Sight) -> None:
     """
     theirs, ours = seen.by_api, seen.by_rows
     whole = {name for name, result in theirs.checks.items() if result.outcome is CheckOutcome.OK}
-    assert len(whole) == 10, {name: result.reason for name, result in theirs.checks.items()}
+    assert len(whole) == 13, {name: result.reason for name, result in theirs.checks.items()}
     assert theirs.exit is Exit.INCOMPLETE
     assert theirs.manifest.failed() == {"keystone": "not configured"}  # no check reads it
     rows = {f.key["server"] for f in ours.findings if f.check == "info-cache-row-missing-or-deleted"}
