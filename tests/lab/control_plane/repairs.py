@@ -103,7 +103,7 @@ ELSEWHERE = {("relocate-server", "db"), ("reattach-ports", "db")}
 NOT_YET = frozenset(
     {
         "delete-floating-ip-port", "delete-router-port", "delete-stale-dhcp-port", "delete-standard-attribute",
-        "drop-duplicate-binding", "mend-binding-levels", "mend-floating-ip", "mend-ipallocation",
+        "drop-duplicate-binding", "mend-binding-levels", "mend-ipallocation",
         "mend-ipam-allocation", "mend-router-port", "mend-segment-allocation", "restore-port-binding",
     }
 )  # fmt: skip

@@ -50,10 +50,10 @@ CHECK = Check(
     key=("ipam_subnet", "address"),
     needs=frozenset({"neutron"}),
     reads={
-        "neutron_subnets": {"id": "subnet"},
-        "neutron_ipamsubnets": {"neutron_subnet_id": "subnet"},
-        "neutron_ipamallocations": {"ip_address": "address", "ipam_subnet_id": "neutron_ipamsubnets.id"},
-        "neutron_ipallocations": {"ip_address": "address", "subnet_id": "subnet"},
+        "neutron_ipamsubnets": {"id": "ipam_subnet"},
+        "neutron_subnets": {"id": "neutron_ipamsubnets.neutron_subnet_id"},
+        "neutron_ipamallocations": {"ip_address": "address", "ipam_subnet_id": "ipam_subnet"},
+        "neutron_ipallocations": {"ip_address": "address", "subnet_id": "neutron_ipamsubnets.neutron_subnet_id"},
     },
     sql="""
         WITH leaked AS (
