@@ -145,7 +145,7 @@ def test_a_rule_that_only_has_to_be_loaded(tree: Tree, standing: tuple[Server, S
 
 def test_what_is_no_server() -> None:
     """Nothing but a uuid gets into a command."""
-    with pytest.raises(SourceError, match="no uuid"):
+    with pytest.raises(SourceError, match="not the UUID of a server"):
         apparmor.look(here("c1"), "c1", "$(reboot)", "")
 
 
