@@ -7,15 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
-from stackmend_lab.plants._volumes import busy, drop_mapping, new_attachment, new_mapping, new_volume
+from stackmend_lab.plants._volumes import OLD, busy, drop_mapping, new_attachment, new_mapping, new_volume
 
-_BARE: dict[str, Any] = {"attach_status": "reserved", "connector": None, "connection_info": None, "mountpoint": None}
+_BARE: dict[str, Any] = {
+    "attach_status": "reserved", "attach_time": None, "connector": None, "connection_info": None, "mountpoint": None,
+}  # fmt: skip
 
 
-def _reserved(cloud: CloudRows, server: Server, **values: Any) -> tuple[str, str]:
-    """(volume, attachment) that Cinder has reserved for the server."""
-    volume = new_volume(cloud, server.project_id, status="reserved")
-    return volume, new_attachment(cloud, volume, server.uuid, None, **{**_BARE, **values})
+def _reserved(cloud: CloudRows, server: Server, age: int = OLD) -> tuple[str, str]:
+    """(volume, attachment) that Cinder reserved for the server that many seconds ago; it updates both rows."""
+    volume = new_volume(cloud, server.project_id, status="reserved", updated_at=cloud.ago(age))
+    return volume, new_attachment(cloud, volume, server.uuid, None, **_BARE, updated_at=cloud.ago(age))
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
@@ -37,7 +39,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"attach_failed": a
 
 def just_reserved(cloud: CloudRows) -> None:
     """An attach that began a minute ago."""
-    _reserved(cloud, cloud.pick("active"), updated_at=cloud.ago(60))
+    _reserved(cloud, cloud.pick("active"), 60)
 
 
 def mapped(cloud: CloudRows) -> None:
