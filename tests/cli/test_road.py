@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 from pathlib import Path
@@ -270,7 +271,7 @@ def test_a_plan_and_a_run_are_shown_with_names(applied, plan, broken_cloud, stac
     done = stackmend("run", "show", applied, "--report", page)
     assert (done.code, done.out) == (Exit.CLEAN, "")
     assert page.stat().st_mode & 0o777 == 0o600
-    assert server["display_name"] in page.read_text()
+    assert server["display_name"] in html.unescape(page.read_text())
     words = stackmend("run", "show", applied, "--report", "-", "--repair", "rebuild-info-cache").out
     assert words.startswith(f"# `run {applied}: apply, done`")
     assert "UPDATE `instance_info_caches`" in words

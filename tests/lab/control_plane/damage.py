@@ -149,8 +149,7 @@ def emptied_elsewhere(plane: Plane) -> Json:
     scene = Scene(plane, "way-emptied")
     host, cell = list(plane.layout.hosts.items())[-1]
     server = scene.server(host=host)
-    statement = "UPDATE instance_info_caches SET network_info = '[]' WHERE instance_uuid = %s"
-    scene.sql(f"cell:{cell}", statement, server)
+    scene.write_cache(server, "[]", f"cell:{cell}")
     scene.past(servers=server)
     return {"server": server}
 

@@ -16,6 +16,8 @@ from stackmend_lab.mariadb import LabError
 
 #: attempts to build a server, seconds between them, and the scheduler's message after which to retry
 _TRIES, _PAUSE, _CROWDED = 3, 10.0, "No valid host"
+#: times that a network cache is replaced, and seconds after which nova-compute may have written it anew
+_REFRESHES, _REFRESH = 6, 5.0
 
 
 class Scene:
@@ -152,6 +154,22 @@ class Scene:
     def sql(self, database: str, statement: str, *parameters: Any) -> list[dict[str, Any]]:
         """Run a statement."""
         return self.plane.sql(database, statement, parameters)
+
+    def write_cache(self, server: str, network_info: str, cell: str = "") -> None:
+        """Replace a server's network cache, again and again until nova-compute leaves it.
+
+        Neutron reports every change of a port to Nova (network-changed) a second or more after the change, on a busy
+        machine also after the server is ACTIVE, and nova-compute then writes the cache anew.
+        """
+        database = cell or self.cell
+        change = "UPDATE instance_info_caches SET network_info = %s WHERE instance_uuid = %s"
+        kept = "SELECT id FROM instance_info_caches WHERE network_info = %s AND instance_uuid = %s"
+        for _ in range(_REFRESHES):
+            self.sql(database, change, network_info, server)
+            time.sleep(_REFRESH)
+            if self.sql(database, kept, network_info, server):
+                return
+        raise LabError(f"nova-compute keeps rewriting the network cache of {server}")
 
     def past(self, **things: str | list[str]) -> None:
         """Let three hours pass for some objects: damage counts only once nobody can be working on them."""

@@ -21,6 +21,6 @@ def make(plane: Plane) -> dict[str, Any]:
     """As left by a refresh while Neutron failed."""
     scene = Scene(plane, BREAK.name)
     server = scene.server([{"port": scene.own_port()}, {"uuid": scene.network(1)}])
-    scene.sql(scene.cell, "UPDATE instance_info_caches SET network_info = '[]' WHERE instance_uuid = %s", server)
+    scene.write_cache(server, "[]")
     scene.past(servers=server)
     return {"server": server}

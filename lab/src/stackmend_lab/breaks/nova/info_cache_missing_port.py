@@ -26,6 +26,6 @@ def make(plane: Plane) -> dict[str, Any]:
     statement = "SELECT network_info FROM instance_info_caches WHERE instance_uuid = %s"
     listed = json.loads(scene.sql(scene.cell, statement, server)[0]["network_info"])
     rest = json.dumps([vif for vif in listed if vif["id"] != port])
-    scene.sql(scene.cell, "UPDATE instance_info_caches SET network_info = %s WHERE instance_uuid = %s", rest, server)
+    scene.write_cache(server, rest)
     scene.past(servers=server)
     return {"server": server, "port": port}
