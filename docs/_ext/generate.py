@@ -21,7 +21,7 @@ import stackmend.repairs
 import stackmend.workflows
 from stackmend.cli.shell import Shell
 from stackmend.config.document import reference
-from stackmend.engine.auditing.catalogue import KINDS
+from stackmend.engine.auditing.catalogue import KINDS, areas
 from stackmend.model.check import Check
 from stackmend.model.diagnosing.cause import Cause
 from stackmend.model.errors import Exit
@@ -124,17 +124,35 @@ def workflow_page(name: str) -> str:
 
 def checks_index() -> str:
     """The table of all checks."""
-    rows = "".join(
-        f"| [`{name}`]({name}.md) | {check.catalogue} | {check.severity.value} | {page(module.__doc__).title} |\n"
-        for name, (module, check) in sorted(checks().items(), key=lambda item: _number(item[1][1].catalogue))
-    )
+    tables = ""
+    for area in sorted(set(areas().values())):
+        some = sorted((item for item in checks().items() if areas()[item[0]] == area), key=_entry)
+        tables += (
+            f"\n## {area.capitalize()}\n\n| check | what is wrong | severity | repair | by |\n|---|---|---|---|---|\n"
+        )
+        tables += "".join(_check_row(name, module, check) for name, (module, check) in some)
     tree = "\n".join(sorted(checks()))
     return (
         "# Checks\n\nWhat `stackmend audit` asks. In the terminal: `stackmend check list`, `stackmend check show NAME`."
         "\n\n"
-        f"| check | catalogue | severity | what is wrong |\n|---|---|---|---|\n{rows}\n"
+        " `audit --area` and `audit --severity` run some of them.\n"
+        f"{tables}\n"
         f"```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
     )
+
+
+_CHECK_COLUMNS = "| check | what is wrong | severity | repair | by |\n|---|---|---|---|---|\n"
+
+
+def _entry(item: tuple[str, tuple[ModuleType, Check]]) -> object:
+    return _number(item[1][1].catalogue)
+
+
+def _check_row(name: str, module: ModuleType, check: Check) -> str:
+    mending = [(n, r) for n, (_, r) in sorted(repairs().items()) if name in r.checks]
+    named = ", ".join(f"[`{n}`](../repairs/{n}.md) ({r.risk.value})" for n, r in mending) or "by hand"
+    how = ", ".join(sorted({strategy for _, r in mending for strategy in r.strategies})) or "-"
+    return f"| [`{name}`]({name}.md) | {page(module.__doc__).title} | {check.severity.value} | {named} | {how} |\n"
 
 
 def repairs_index() -> str:

@@ -41,6 +41,8 @@ def next_words(run):
         (["--layout", "k"], ["kolla"]),
         (["--layout", "kolla", "aud"], ["audit"]),
         (["audit", "--check", "allocation-w"], ["allocation-wrong-provider"]),
+        (["audit", "--area", "p"], ["placement"]),
+        (["check", "list", "--severity", "w"], ["warning"]),
         (["check", "show", "allocation-w"], ["allocation-wrong-provider"]),
         (["plan", "apply", "p.json", "--accept", "detach-v"], ["detach-volume"]),
         (["repair", "show", "detach"], ["detach-port", "detach-volume"]),

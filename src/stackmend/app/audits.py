@@ -70,7 +70,7 @@ def audit(
     :class:`stackmend.model.audit.Report`.
     """
     session = CloudSession.looking(config) if use_api else CloudSession.of(config)
-    named = catalogue.chosen(catalogue.every_check(), tuple(checks))
+    named = catalogue.chosen(catalogue.of_site(config.severities), tuple(checks))
     chosen = {name: check for name, check in named.items() if not isinstance(check, Visiting)}
     of_hosts = {name: check for name, check in named.items() if isinstance(check, Visiting)} if checks or visit else {}
     if snapshot is not None:
@@ -292,7 +292,7 @@ def _remembered(
             gone = [mark for mark, k in known.items() if whole and k.check in sure and mark not in seen]
             journal.remember(cloud, seen, gone, now)
             if whole:
-                keep_last(session.config, listed)
+                keep_last(session.config, listed, results)
     except JournalError as problem:
         return listed, held, (f"the history of findings is not available: {problem.message}",)
     return listed, held, ()

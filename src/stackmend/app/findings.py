@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The findings of the last audit, and their waivers."""
+"""What the last audits found, and its waivers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import getpass
 import json
 import os
 import secrets
+from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from stackmend.app.session import CloudSession, utcnow
@@ -21,15 +23,19 @@ from stackmend.model.journal import Waiver
 _LAST = "last-audit.json"
 
 
-def keep_last(config: Config, findings: list[Finding]) -> None:
-    """Save the findings of an audit for ``finding list``, readable only by their owner."""
+def keep_last(config: Config, findings: list[Finding], checks: Collection[str]) -> None:
+    """Save the findings of an audit for ``finding list``, readable only by their owner.
+
+    ``checks`` are those that ran: what an earlier audit found by others is kept.
+    """
     target = config.state / _LAST
+    kept = [finding for finding in _kept(target) if finding.check not in checks]
     temporary = target.with_name(f".{_LAST}.{os.getpid()}")
     try:
         config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as stream:
-            json.dump([finding.as_dict() for finding in findings], stream, indent=1)
+            json.dump([finding.as_dict() for finding in (*kept, *findings)], stream, indent=1)
         temporary.replace(target)
     except OSError as problem:
         raise JournalError(
@@ -37,8 +43,16 @@ def keep_last(config: Config, findings: list[Finding]) -> None:
         ) from None
 
 
+def _kept(file: Path) -> list[Finding]:
+    """The findings saved before; none if they cannot be read: the audit that replaces them is worth more."""
+    try:
+        return [_finding(document) for document in json.loads(file.read_text())]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
 def list_findings(config: Config) -> tuple[Finding, ...]:
-    """The findings of the last whole audit, with the waivers in force now; UsageError before the first one."""
+    """The findings of the last audits, with the waivers in force now; UsageError before the first one."""
     try:
         documents = json.loads((config.state / _LAST).read_text())
         found = [_finding(document) for document in documents]

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import argparse
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from stackmend.model.check import Check
+from stackmend.model.check import Check, Severity, Visiting
 from stackmend.model.errors import UsageError
 from stackmend.model.repair import Repair
+
+if TYPE_CHECKING:
+    from stackmend.config.settings import Config
 
 T = TypeVar("T")
 
@@ -28,9 +32,28 @@ def repair_named(name: str) -> Repair:
     return _named("repair", name, catalogue.repairs())
 
 
-def checks_named(names: Sequence[str]) -> tuple[str, ...]:
-    """The same names; UsageError unless all of them are checks."""
-    return tuple(check_named(name).name for name in names)
+def checks_of_kind(parsed_args: argparse.Namespace, severities: Mapping[str, Severity]) -> Mapping[str, Check]:
+    """The checks of ``--area`` and ``--severity``; UsageError if there are none."""
+    from stackmend.engine.auditing import catalogue
+
+    least = Severity(parsed_args.severity) if parsed_args.severity else None
+    return catalogue.of_kind(parsed_args.area, least, severities)
+
+
+def checks_asked(parsed_args: argparse.Namespace, config: Config) -> tuple[str, ...]:
+    """The names of the checks that ``--check``, ``--area`` and ``--severity`` ask for together; () for all.
+
+    A visit has to be asked for: checks that visit hosts or nodes are among them only if named, or if no others are.
+    UsageError for an unknown name, and if no check is left.
+    """
+    named = [check_named(name) for name in parsed_args.check]
+    if not parsed_args.area and not parsed_args.severity:
+        return tuple(check.name for check in named)
+    fit = checks_of_kind(parsed_args, config.severities)
+    if outside := [check.name for check in named if check.name not in fit]:
+        raise UsageError(f"{', '.join(outside)} is not of that area and severity", "Leave --area and --severity away.")
+    read = [name for name, check in fit.items() if not isinstance(check, Visiting)]
+    return tuple(check.name for check in named) or tuple(read or fit)
 
 
 def repairs_of(check: Check) -> tuple[Repair, ...]:

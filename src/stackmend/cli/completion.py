@@ -208,6 +208,12 @@ def _checks(_line: Line) -> Iterator[Suggestion]:
     return _pages(catalogue.every_check())
 
 
+def _areas(_line: Line) -> Iterator[Suggestion]:
+    from stackmend.engine.auditing import catalogue
+
+    return ((area, "") for area in sorted(set(catalogue.areas().values())))
+
+
 def _repairs(_line: Line) -> Iterator[Suggestion]:
     from stackmend.engine.auditing import catalogue
 
@@ -229,8 +235,15 @@ def _runs(line: Line) -> Iterator[Suggestion]:
 
 
 #: what a value is -> names of the options and arguments that take one
-_KINDS = {"CHECK": ("check",), "REPAIR": ("repair", "accept"), "HOST": ("host", "to", "overrule"), "RUN": ("run",)}
+_KINDS = {
+    "AREA": ("area",),
+    "CHECK": ("check",),
+    "REPAIR": ("repair", "accept"),
+    "HOST": ("host", "to", "overrule"),
+    "RUN": ("run",),
+}
 _SOURCES: dict[str, Callable[[Line], Iterator[Suggestion]]] = {
+    "AREA": _areas,
     "CHECK": _checks,
     "REPAIR": _repairs,
     "HOST": _hosts,

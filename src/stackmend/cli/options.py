@@ -41,9 +41,28 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="run only this check; may be repeated (see 'stackmend check list')",
     )
+    add_kinds(parser)
     group = parser.add_argument_group("limit it to these objects, by name or ID; all may be repeated and combined")
     for kind, text in ABOUT.items():
         group.add_argument(f"--{kind}", action="append", default=[], metavar=kind.upper(), help=text)
+
+
+def add_kinds(parser: argparse.ArgumentParser) -> None:
+    """``--area`` and ``--severity``: kinds of checks."""
+    from stackmend.model.check import Severity
+
+    parser.add_argument(
+        "--area",
+        action="append",
+        default=[],
+        metavar="AREA",
+        help="only checks of this service, or 'hosts'; may be repeated",
+    )
+    parser.add_argument(
+        "--severity",
+        choices=[severity.value for severity in Severity],
+        help="only checks of this severity or worse",
+    )
 
 
 def selection(parsed_args: argparse.Namespace) -> list[tuple[str, str]]:
@@ -54,6 +73,8 @@ def selection(parsed_args: argparse.Namespace) -> list[tuple[str, str]]:
 def selected(parsed_args: argparse.Namespace) -> list[str]:
     """The words of :func:`add_selection` as typed, for a command about the same objects."""
     words = [word for check in parsed_args.check for word in ("--check", check)]
+    words += [word for area in parsed_args.area for word in ("--area", area)]
+    words += ["--severity", parsed_args.severity] if parsed_args.severity else []
     return words + [word for kind, text in selection(parsed_args) for word in (f"--{kind}", text)]
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stackmend.config.document import ConfigDocument, Hooks, Key, Section, ages, keys, tables
+from stackmend.config.document import ConfigDocument, Hooks, Key, Section, keys, of_checks, tables
 from stackmend.model.errors import ConfigError
 
 _T = TypeVar("_T", bound=Section)
@@ -20,14 +20,16 @@ _T = TypeVar("_T", bound=Section)
 
 def read_document(path: Path) -> ConfigDocument:
     """Read and decode the file; ConfigError if anything in it does not match the types."""
-    known = tables()
+    known, checks = tables(), of_checks()
     found: dict[str, Any] = {}
     for name, values in _parse(path).items():
-        if name not in (*known, "ages"):
-            raise unknown(f"section [{name}]", name, (*known, "ages"), path)
+        if name not in {*known, *checks}:
+            raise unknown(f"section [{name}]", name, {*known, *checks}, path)
         if not isinstance(values, dict):
             raise ConfigError(f"{name} in {path} must be a section", f"Write [{name}] on a line of its own.")
-        found[name] = _table(known[name], values, name, path) if name in known else _ages(values, path)
+        found[name] = (
+            _table(known[name], values, name, path) if name in known else _each(checks[name], values, name, path)
+        )
     return ConfigDocument(**found)
 
 
@@ -65,9 +67,10 @@ def _table(kind: type[_T], values: dict[str, Any], section: str, path: Path) -> 
     return kind(**found)
 
 
-def _ages(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    each = ages()
-    return {name: _value(replace(each, name=name), value, f"[ages] {name} in {path}") for name, value in values.items()}
+def _each(key: Key, values: dict[str, Any], section: str, path: Path) -> dict[str, Any]:
+    """The values of a table whose keys are names of checks."""
+    where = f"[{section}] {{}} in {path}"
+    return {name: _value(replace(key, name=name), value, where.format(name)) for name, value in values.items()}
 
 
 def _value(key: Key, value: object, where: str) -> Any:

@@ -58,6 +58,9 @@ Destination = Annotated[
 ]
 FolderPath = Annotated[str, _kind("text", "begin with a slash", '{key} = "{default}"', pattern=r"\A/.*[^/]/*\Z")]
 Cells = Annotated[dict[str, Filled], _kind("text", "hold texts", 'name = "URL", a line each')]
+SeverityName = Annotated[
+    Literal["error", "warning", "info"], _kind("severity", "be error, warning or info", '{key} = "warning"')
+]
 Ages = Annotated[
     dict[str, Annotated[int, Meta(ge=0, le=_OLDEST)]],
     _kind("table", f"be a table of seconds, from 0 to {_OLDEST} (a year)", "[ages.{key}] and idle = 600"),
@@ -280,6 +283,7 @@ class ConfigDocument(Section):
     plans: Plans = field(default_factory=Plans)
     limits: LimitsSection = field(default_factory=LimitsSection)
     ages: dict[str, Ages] = field(default_factory=dict)
+    severities: dict[str, SeverityName] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +327,7 @@ def keys(table: type[Section]) -> dict[str, Key]:
 
 
 def tables() -> dict[str, type[Section]]:
-    """The tables of the file by name, without [ages], whose names are those of checks."""
+    """The tables of the file by name, without those of :func:`of_checks`."""
     types = get_type_hints(ConfigDocument)
     return {
         name: kind
@@ -333,9 +337,16 @@ def tables() -> dict[str, type[Section]]:
     }
 
 
-def ages() -> Key:
-    """The description of each table in [ages]."""
-    return Key("NAME", Annotated[Ages, documented("seconds, for each age on the page of the check NAME")], {})
+def of_checks() -> dict[str, Key]:
+    """The tables whose keys are names of checks -> the description of each key."""
+    return {
+        "ages": Key("NAME", Annotated[Ages, documented("seconds, for each age on the page of the check NAME")], {}),
+        "severities": Key(
+            "NAME",
+            Annotated[SeverityName, documented("how bad findings of the check NAME are at this site")],
+            "warning",
+        ),
+    }
 
 
 def reference() -> dict[str, dict[str, Key]]:
@@ -345,4 +356,4 @@ def reference() -> dict[str, dict[str, Key]]:
         known = keys(table)
         found[name] = {key: about for key, about in known.items() if not about.is_table}
         found |= {f"{name}.{key}": {"*": about} for key, about in known.items() if about.is_table}
-    return found | {"ages": {"*": ages()}}
+    return found | {name: {"*": about} for name, about in of_checks().items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from stackmend.drivers.database.dialects.base import Address
 from stackmend.drivers.database.patience import SILENCE
 from stackmend.drivers.database.urls import of_file, parsed
 from stackmend.drivers.hosts.transport import Routes
+from stackmend.model.check import Severity
 from stackmend.model.errors import ConfigError
 from stackmend.model.objects.disks import INSTANCES
 from stackmend.model.plan import Limits
@@ -63,6 +64,7 @@ class Config:
     journal: str = field(default="", repr=False)
     limits: Limits = field(default_factory=Limits)
     ages: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    severities: Mapping[str, Severity] = field(default_factory=dict)  #: by check, where the site has its own
     key: Path | None = None  #: signs plans
     trusted: tuple[Path, ...] = ()  #: public keys whose plans are trusted
     require_signature: bool = False  #: unsigned plans are refused
@@ -234,6 +236,7 @@ def _from_toml(path: Path) -> Config:
         journal=state.journal,
         limits=Limits(**asdict(document.limits)),
         ages=_ages(document.ages, path),
+        severities=_severities(document.severities, path),
         origin=str(path),
         keys=here,
         key=here / _at_home(document.plans.key, "key in [plans]") if document.plans.key else None,
@@ -262,16 +265,29 @@ def _account(table: ReaderSection | WriterSection | None, section: str, path: Pa
     return DatabaseAccount(table.username, table.password)
 
 
+def _severities(values: Mapping[str, str], path: Path) -> Mapping[str, Severity]:
+    _refuse_unknown_checks(values, "severities", path)
+    return {check: Severity(severity) for check, severity in values.items()}
+
+
+def _refuse_unknown_checks(names: Collection[str], section: str, path: Path) -> None:
+    if names:
+        from stackmend.engine.auditing import catalogue
+
+        known = set(catalogue.every_check())
+        for check in set(names) - known:
+            raise unknown(f"check {check} under [{section}]", check, known, path)
+
+
 def _ages(values: Mapping[str, Mapping[str, int]], path: Path) -> Mapping[str, Mapping[str, int]]:
     """The ages, each one that the check has."""
     if not values:
         return {}
     from stackmend.engine.auditing import catalogue
 
+    _refuse_unknown_checks(values, "ages", path)
     known = catalogue.every_check()
     for check, ages in values.items():
-        if check not in known:
-            raise unknown(f"check {check} under [ages]", check, set(known), path)
         for age in ages:
             if age not in known[check].ages:
                 raise unknown(f"age {age} of check {check}", age, set(known[check].ages), path)

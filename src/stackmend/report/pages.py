@@ -32,6 +32,11 @@ class Page:
     title: str
     sections: Mapping[str, str]
 
+    @property
+    def sentence(self) -> str:
+        """The first sentence of the title."""
+        return re.split(r"(?<=\.)\s", self.title, maxsplit=1)[0]
+
 
 def page(docstring: str | None) -> Page:
     """The parts of a module's docstring."""
@@ -41,10 +46,10 @@ def page(docstring: str | None) -> Page:
     return Page(" ".join(head.split()), {title: body.strip() for title, body in pairs})
 
 
-def check(shown: Check, docstring: str | None, repairs: tuple[Repair, ...]) -> Document:
+def check(shown: Check, docstring: str | None, area: str, repairs: tuple[Repair, ...]) -> Document:
     """The page of a check (docs/schemas/check.json)."""
     parts = page(docstring)
-    data = record(shown, docstring, repairs) | {
+    data = record(shown, docstring, area, repairs) | {
         "page": dict(parts.sections),
         "sql": inspect.cleandoc(shown.sql),
     }
@@ -59,11 +64,12 @@ def facts(shown: Check, repairs: tuple[Repair, ...]) -> str:
     return f"{shown.severity.value}, {shown.status.value}, catalogue {shown.catalogue}; repairs: {mended}"
 
 
-def record(shown: Check, docstring: str | None, repairs: tuple[Repair, ...]) -> dict[str, object]:
-    """A check as JSON values, for lists."""
+def record(shown: Check, docstring: str | None, area: str, repairs: tuple[Repair, ...]) -> dict[str, object]:
+    """A check as JSON values, for lists; ``area``: the service whose records it is about."""
     return {
         "name": shown.name,
         "title": page(docstring).title,
+        "area": area,
         "catalogue": shown.catalogue,
         "severity": shown.severity.value,
         "status": shown.status.value,
@@ -79,9 +85,8 @@ def record(shown: Check, docstring: str | None, repairs: tuple[Repair, ...]) -> 
 
 LIST = (
     ("Name", "name"),
-    ("No", "catalogue"),
+    ("Area", "area"),
     ("Severity", "severity"),
-    ("Status", "status"),
     ("Repairs", "repairs"),
     ("What Is Wrong", "title"),
 )
@@ -99,7 +104,7 @@ def repair_record(shown: Repair, docstring: str | None) -> dict[str, object]:
     """A repair as JSON values, for lists."""
     return {
         "name": shown.name,
-        "title": page(docstring).title,
+        "title": page(docstring).sentence,
         "risk": shown.risk.value,
         "why": shown.why,
         "strategies": list(shown.strategies),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stackmend.cli.base import TEXT, Printing
-from stackmend.cli.catalogue import checks_named
+from stackmend.cli.catalogue import checks_asked
 from stackmend.cli.options import add_selection, seconds, selected, selection
 from stackmend.model.errors import Exit
 
@@ -35,6 +35,7 @@ class Audit(Printing):
   $ stackmend audit --include-young             # also suspected damage that is too recent to confirm
   $ stackmend audit --visit-hosts               # also the instances directory of each compute host
   $ stackmend audit --visit-hosts --host compute-07
+  $ stackmend audit --area cinder --severity error
   $ stackmend audit --group-by project
   $ stackmend audit -f json > findings.json
   $ stackmend audit -f value -c resource.id -c message"""
@@ -77,11 +78,12 @@ class Audit(Printing):
         from stackmend.app.audits import audit
         from stackmend.report import findings
 
-        about = self._about(parsed_args)
+        config = self.config()
+        checks, about = checks_asked(parsed_args, config), self._about(parsed_args)
         with self.watch() as progress:
             report = audit(
-                self.config(),
-                checks=checks_named(parsed_args.check),
+                config,
+                checks=checks,
                 about=about.names,
                 snapshot=parsed_args.snapshot,
                 settle=parsed_args.settle,

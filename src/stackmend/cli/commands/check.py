@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 
 from stackmend.cli.base import TEXT, Printing
-from stackmend.cli.catalogue import check_named, repairs_of
+from stackmend.cli.catalogue import check_named, checks_of_kind, repairs_of
+from stackmend.cli.options import add_kinds
 from stackmend.model.errors import Exit
 
 
@@ -15,7 +16,13 @@ class CheckList(Printing):
 
     examples = """
   $ stackmend check list
+  $ stackmend check list --area neutron --severity error
   $ stackmend check list -f value -c name"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        add_kinds(parser)
+        super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print them."""
@@ -23,9 +30,9 @@ class CheckList(Printing):
         from stackmend.report import pages
         from stackmend.report.document import Document
 
-        written = catalogue.pages()
-        found = catalogue.every_check().values()
-        data = [pages.record(check, written[check.name], repairs_of(check)) for check in found]
+        written, areas = catalogue.pages(), catalogue.areas()
+        found = checks_of_kind(parsed_args, {}).values()
+        data = [pages.record(check, written[check.name], areas[check.name], repairs_of(check)) for check in found]
         self.show(Document(data=data, columns=pages.LIST), parsed_args)
         return int(Exit.CLEAN)
 
@@ -50,7 +57,8 @@ class CheckShow(Printing):
         from stackmend.report import pages
 
         check = check_named(parsed_args.check)
-        document = pages.check(check, catalogue.pages()[check.name], repairs_of(check))
+        area = catalogue.areas()[check.name]
+        document = pages.check(check, catalogue.pages()[check.name], area, repairs_of(check))
         if parsed_args.sql:
             self.stdout.write(str(document.data["sql"]) + "\n")
         elif self.for_people(parsed_args):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stackmend.cli.applying import finish
 from stackmend.cli.base import TEXT, Printing
-from stackmend.cli.catalogue import checks_named
+from stackmend.cli.catalogue import checks_asked
 from stackmend.cli.options import add_consent, add_selection, add_strategy, selection, whole
 from stackmend.cli.showing import add_showing, parts, view_of
 from stackmend.model import files
@@ -68,7 +68,7 @@ class PlanCreate(Printing):
         with self.watch() as progress:
             report = audits.audit(
                 config,
-                checks=checks_named(parsed_args.check),
+                checks=checks_asked(parsed_args, config),
                 about=about.names,
                 use_api=via != "db",
                 young=True,

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 import stackmend.checks
 import stackmend.repairs
 import stackmend.workflows
-from stackmend.model.check import Check, HostCheck, StoreCheck
+from stackmend.model.check import Check, HostCheck, Severity, StoreCheck
 from stackmend.model.errors import StackmendError, UsageError
 from stackmend.model.repair import Repair
 from stackmend.model.workflow import Workflow
@@ -76,6 +77,32 @@ def every_check() -> Mapping[str, Check]:
         for check in some.values():
             _add(found, check)
     return dict(sorted(found.items()))
+
+
+def of_site(severities: Mapping[str, Severity]) -> Mapping[str, Check]:
+    """Every check, as bad as it is at this site: ``severities`` by name, where they are not the catalogue's."""
+    every = every_check()
+    return {name: replace(c, severity=severities.get(name, c.severity)) for name, c in every.items()}
+
+
+def of_kind(wanted: Collection[str], least: Severity | None, severities: Mapping[str, Severity]) -> Mapping[str, Check]:
+    """The checks of these areas (all by default) that are at least so severe at this site.
+
+    UsageError for an unknown area, or if no check is left.
+    """
+    for area in wanted:
+        if area not in areas().values():
+            raise UsageError(f"there is no area '{area}'", f"Areas: {', '.join(sorted(set(areas().values())))}.")
+    order = list(Severity)
+    worst = order if least is None else order[: order.index(least) + 1]
+    fit = {
+        name: check
+        for name, check in of_site(severities).items()
+        if (not wanted or areas()[name] in wanted) and check.severity in worst
+    }
+    if not fit:
+        raise UsageError(f"no check of {', '.join(wanted)} is that severe", "'stackmend check list' shows them all.")
+    return fit
 
 
 @cache
