@@ -62,7 +62,7 @@ TABLES = (
         service="cinder",
         name="volumes",
         columns=(
-            *text("id", "project_id", "host", "status", "migration_status", "previous_status"),
+            *text("id", "project_id", "host", "cluster_name", "status", "migration_status", "previous_status"),
             # in every release, but not shown by Cinder's API
             Column("attach_status", optional=True),
             *bools("multiattach"),
@@ -98,11 +98,62 @@ TABLES = (
     Table(
         service="cinder",
         name="snapshots",
-        columns=(*text("id", "volume_id", "status"), DELETED),
+        columns=(
+            *text("id", "volume_id", "status", "group_snapshot_id"),
+            *times("created_at", "updated_at"),
+            DELETED,
+        ),
+        where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="backups",
+        columns=(
+            *text("id", "volume_id", "project_id", "host", "status", "parent_id", "snapshot_id", "restore_volume_id"),
+            *ints("size", "num_dependent_backups"),
+            *times("created_at", "updated_at"),
+            DELETED,
+            Column("encrypted", ColumnType.BOOL, expr="t.encryption_key_id IS NOT NULL"),
+        ),
+        where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="transfers",
+        columns=(*text("id", "volume_id"), DELETED),
+        where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="services",
+        columns=(*ints("id"), *text("host", "binary", "cluster_name"), *times("created_at", "updated_at"), DELETED),
+    ),
+    Table(
+        service="cinder",
+        name="workers",
+        columns=(
+            *ints("id", "service_id"),
+            *text("resource_type", "resource_id", "status"),
+            *times("created_at", "updated_at"),
+        ),
+        where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="image_volume_cache_entries",
+        columns=(*ints("id"), *text("image_id", "volume_id", "host"), *times("last_used")),
+    ),
+    Table(
+        service="cinder",
+        name="reservations",
+        columns=(*ints("id", "usage_id", "delta"), *text("project_id", "resource"), *times("expire"), DELETED),
         where="t.deleted = 0",
     ),
     _halfway("snapshots", "snapshot", _TIMELESS),
     _halfway("snapshot_metadata", "snapshot", _ORPHANED, "p", "JOIN snapshots p ON p.id = t.snapshot_id"),
+    _halfway("volume_glance_metadata", "snapshot", _ORPHANED, "p", "JOIN snapshots p ON p.id = t.snapshot_id"),
+    _halfway("backups", "backup", _TIMELESS),
+    _halfway("backup_metadata", "backup", _ORPHANED, "p", "JOIN backups p ON p.id = t.backup_id"),
     _halfway("volume_attachment", "attachment", _TIMELESS),
     _halfway("attachment_specs", "attachment", _ORPHANED, "p", "JOIN volume_attachment p ON p.id = t.attachment_id"),
     *(_leftover(name) for name in VOLUME_CHILDREN),

@@ -12,6 +12,12 @@ from stackmend_lab.cloud import CloudRows, Server
 OLD = 3 * 3600
 
 
+def back_end(cloud: CloudRows) -> str:
+    """``host@backend`` of the cloud's first cinder-volume."""
+    sql = "SELECT host FROM services WHERE topic = 'cinder-volume' AND deleted = 0 ORDER BY id"
+    return str(cloud.rows("cinder", sql)[0]["host"])
+
+
 def new_volume(cloud: CloudRows, project: str = "", **values: Any) -> str:
     """Insert an available volume with a row of metadata; returns its id."""
     volume = str(uuid.uuid4())
@@ -20,7 +26,7 @@ def new_volume(cloud: CloudRows, project: str = "", **values: Any) -> str:
         "id": volume,
         "project_id": project or uuid.uuid4().hex,
         "user_id": uuid.uuid4().hex,
-        "host": "control@rbd#rbd",
+        "host": f"{back_end(cloud)}#rbd",
         "size": 8,
         "availability_zone": "nova",
         "status": "available",
@@ -153,3 +159,52 @@ def busy(cloud: CloudRows, server: Server, task_state: str) -> None:
     """Make the server look busy since a minute ago."""
     values = {"task_state": task_state, "updated_at": cloud.ago(60)}
     cloud.update(server.database, "instances", {"uuid": server.uuid}, **values)
+
+
+def worker(cloud: CloudRows, resource: str, status: str, kind: str = "Volume", **values: Any) -> int:
+    """Insert Cinder's record that a service works on a volume or snapshot; returns its id."""
+    defaults = {
+        "resource_type": kind,
+        "resource_id": resource,
+        "status": status,
+        "race_preventer": 0,
+        "created_at": cloud.ago(OLD),
+        "updated_at": cloud.ago(OLD),
+        "deleted": 0,
+    }
+    return int(cloud.insert("cinder", "workers", **{**defaults, **values}))
+
+
+def cinder_service(cloud: CloudRows, host: str, binary: str = "cinder-backup", silent: float = 5) -> int:
+    """Insert a service of Cinder that sent its last heartbeat so many seconds ago; returns its id."""
+    now = cloud.ago(silent)
+    return int(
+        cloud.insert(
+            "cinder", "services", uuid=str(uuid.uuid4()), host=host, binary=binary, topic=binary, report_count=1,
+            disabled=0, created_at=cloud.ago(30 * OLD), updated_at=now, deleted=0,
+        )  # fmt: skip
+    )
+
+
+def new_backup(cloud: CloudRows, volume: str, **values: Any) -> str:
+    """Insert a backup of the volume; returns its id."""
+    backup = str(uuid.uuid4())
+    defaults = {
+        "id": backup,
+        "volume_id": volume,
+        "project_id": cloud.rows("cinder", "SELECT project_id FROM volumes WHERE id = :v", {"v": volume})[0][
+            "project_id"
+        ],
+        "user_id": uuid.uuid4().hex,
+        "host": "control",
+        "status": "available",
+        "service": "cinder.backup.drivers.ceph.CephBackupDriver",
+        "container": "backups",
+        "size": 8,
+        "num_dependent_backups": 0,
+        "created_at": cloud.ago(2 * OLD),
+        "updated_at": cloud.ago(OLD),
+        "deleted": 0,
+    }
+    cloud.insert("cinder", "backups", **{**defaults, **values})
+    return backup
