@@ -119,6 +119,20 @@ TABLES = (
     ),
     Table(
         service="cinder",
+        name="backups",
+        label="cinder_dependent_backups",
+        columns=(*text("id", "parent_id", "status"), *times("created_at", "updated_at")),
+        where="t.deleted = 0 AND t.parent_id IS NOT NULL",
+    ),
+    Table(
+        service="cinder",
+        name="backups",
+        label="cinder_restoring_backups",
+        columns=text("id", "restore_volume_id"),
+        where="t.deleted = 0 AND t.status = 'restoring'",
+    ),
+    Table(
+        service="cinder",
         name="transfers",
         columns=(*text("id", "volume_id"), DELETED),
         where="t.deleted = 0",

@@ -180,9 +180,18 @@ def cinder_service(cloud: CloudRows, host: str, binary: str = "cinder-backup", s
     now = cloud.ago(silent)
     return int(
         cloud.insert(
-            "cinder", "services", uuid=str(uuid.uuid4()), host=host, binary=binary, topic=binary, report_count=1,
-            disabled=0, created_at=cloud.ago(30 * OLD), updated_at=now, deleted=0,
-        )  # fmt: skip
+            "cinder",
+            "services",
+            uuid=str(uuid.uuid4()),
+            host=host,
+            binary=binary,
+            topic=binary,
+            report_count=1,
+            disabled=0,
+            created_at=cloud.ago(30 * OLD),
+            updated_at=now,
+            deleted=0,
+        )
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from stackmend.cloud.evidence import attachments
 from stackmend.model.protocols import Live, Where
-from stackmend.model.step import ExpectRow, Record, Step, UpdateRow, Value
+from stackmend.model.step import DeleteRow, ExpectRow, Record, Step, UpdateRow, Value
 from stackmend.repairs.common import change, marked_deleted
 
 
@@ -62,3 +62,12 @@ def status_set(live: Live, volume: Record, rest: Sequence[Record], *, let_go: bo
     elif let_go:
         expect = {column: volume[column] for column in guards}
         yield ExpectRow(database="cinder", table="volumes", pk={"id": volume["id"]}, expect=expect)
+
+
+def work_dropped(live: Live, kind: str, resource: str) -> Iterator[Step]:
+    """Delete Cinder's records that a service works on a "Volume" or "Snapshot": a new status makes them void.
+
+    Cinder does the same when a status is reset (api/contrib/admin_actions.py).
+    """
+    for row in live.rows("cinder", "workers", {"resource_type": [kind, kind.upper()], "resource_id": resource}):
+        yield DeleteRow(database="cinder", table="workers", pk={"id": row["id"]}, before=row)
