@@ -329,6 +329,14 @@ class Fake(Interfaces):
             self._delete(name)
         return 202, None
 
+    def show_snapshot(self, _: Any, name: str) -> Reply:
+        row = self.need("Snapshot", "cinder", "SELECT * FROM snapshots WHERE id = :s AND deleted = 0", s=name)
+        return 200, {"snapshot": {"id": name, "status": row["status"], "volume_id": row["volume_id"]}}
+
+    def snapshot_action(self, body: Any, name: str) -> Reply:
+        self.cloud.update("cinder", "snapshots", {"id": name}, **body["os-reset_status"])
+        return 202, None
+
     def delete_volume(self, _: Any, name: str) -> Reply:
         if self.volume(name)["status"] not in ("available", "error"):
             raise RefusedError(400, "Invalid volume: Volume status must be available or error")
@@ -475,6 +483,8 @@ def _routes(fake: Fake) -> Iterator[tuple[str, str, Callable[..., Reply]]]:
     yield "GET", f"{cinder}/volumes/{one}", fake.show_volume
     yield "POST", f"{cinder}/volumes/{one}/action", fake.volume_action
     yield "DELETE", f"{cinder}/volumes/{one}", fake.delete_volume
+    yield "GET", f"{cinder}/snapshots/{one}", fake.show_snapshot
+    yield "POST", f"{cinder}/snapshots/{one}/action", fake.snapshot_action
     yield "GET", f"{cinder}/attachments/{one}", fake.show_attachment
     yield "DELETE", f"{cinder}/attachments/{one}", fake.delete_attachment
     yield "GET", f"/placement/allocations/{one}", fake.show_allocations
