@@ -124,9 +124,7 @@ def part_finished(live: Live, table: str, identity: Value, children: Mapping[str
     volume: Record | None = live.row("cinder", "volumes", {"id": row["volume_id"]})
     at = row["deleted_at"] or (volume["deleted_at"] if volume and volume["deleted"] else None) or live.now()
     steps = [
-        step
-        for child, column in children.items()
-        for step in soft_delete_all(live, child, {column: identity}, at)
+        step for child, column in children.items() for step in soft_delete_all(live, child, {column: identity}, at)
     ]
     if row["deleted_at"] is None:
         yield change(live, "cinder", table, row, {"deleted_at": at}, ("deleted", "volume_id"))

@@ -27,7 +27,9 @@ _CHILDREN = ("snapshot_metadata", "volume_glance_metadata")
 
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Cinder's database; none if all rows are marked."""
-    yield from _deletion.part_finished(live, "snapshots", str(target["snapshot"]), dict.fromkeys(_CHILDREN, "snapshot_id"))
+    yield from _deletion.part_finished(
+        live, "snapshots", str(target["snapshot"]), dict.fromkeys(_CHILDREN, "snapshot_id")
+    )
 
 
 REPAIR = Repair(

@@ -2,9 +2,9 @@
 """Mark the remaining rows of a deleted image deleted.
 
 ## What it does
-Live rows of `image_locations`, `image_properties`, `image_members` and `image_tags` are marked deleted with the deletion
-time of their image, locations also with the status `deleted`, as Glance does in one transaction. An image without a
-deletion time gets one, and the status `deleted`.
+Live rows of `image_locations`, `image_properties`, `image_members` and `image_tags` are marked deleted with the
+deletion time of their image, locations also with the status `deleted`, as Glance does in one transaction. An image
+without a deletion time gets one, and the status `deleted`.
 
 ## Guards
 The image must still be marked deleted, and every row must be unchanged since the plan. An image in `pending_delete` is
@@ -54,8 +54,8 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 def _content(image: Record) -> Manual:
     return Manual(
-        text=f"look whether the store still has the content of image {image['id']} (on Ceph: rbd info <pool>/{image['id']};"
-        f" in a filesystem store: the file {image['id']}), and whether volumes or servers were cloned from it"
+        text=f"look whether the store still has the content of image {image['id']} (on Ceph: rbd info"
+        f" <pool>/{image['id']}; in a filesystem store: the file {image['id']}), and whether volumes or servers were cloned from it"
     )
 
 

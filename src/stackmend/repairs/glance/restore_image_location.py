@@ -36,8 +36,8 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     if len(latest) != 1:
         raise CannotRepair(f"image {image['id']} has {len(latest)} locations that were deleted at the same time")
     yield Manual(
-        text=f"check first that the store has the content of image {image['id']}: on Ceph rbd info <pool>/{image['id']},"
-        f" in a filesystem store the size of the file {image['id']} ({image['size']} bytes)"
+        text=f"check first that the store has the content of image {image['id']}: on Ceph rbd info"
+        f" <pool>/{image['id']}, in a filesystem store the size of the file {image['id']} ({image['size']} bytes)"
     )
     expect = {name: image[name] for name in ("deleted", "status", "size")}
     yield ExpectRow(database="glance", table="images", pk={"id": image["id"]}, expect=expect)
