@@ -18,13 +18,27 @@ def back_end(cloud: CloudRows) -> str:
     return str(cloud.rows("cinder", sql)[0]["host"])
 
 
+def first_project(cloud: CloudRows) -> str:
+    """A project of the cloud."""
+    sql = "SELECT id FROM project WHERE is_domain = 0 ORDER BY id"
+    return str(cloud.rows("keystone", sql)[0]["id"])
+
+
+def new_project(cloud: CloudRows) -> str:
+    """Insert a project without quota usages; returns its id."""
+    project = uuid.uuid4().hex
+    values = {"name": f"rehearsal-{project[:8]}", "domain_id": "default", "parent_id": "default", "extra": "{}"}
+    cloud.insert("keystone", "project", id=project, enabled=1, is_domain=0, **values)
+    return project
+
+
 def new_volume(cloud: CloudRows, project: str = "", **values: Any) -> str:
     """Insert an available volume with a row of metadata; returns its id."""
     volume = str(uuid.uuid4())
     kinds = cloud.rows("cinder", "SELECT id FROM volume_types WHERE deleted = 0 ORDER BY name", {})
     defaults = {
         "id": volume,
-        "project_id": project or uuid.uuid4().hex,
+        "project_id": project or first_project(cloud),
         "user_id": uuid.uuid4().hex,
         "host": f"{back_end(cloud)}#rbd",
         "size": 8,
@@ -112,6 +126,13 @@ def attached(cloud: CloudRows, kind: str = "active") -> tuple[Server, str, str, 
     server = cloud.pick(kind)
     volume = new_volume(cloud, server.project_id)
     return server, volume, *attach(cloud, server, volume)
+
+
+def boot_from(cloud: CloudRows, server: Server, mapping: int) -> None:
+    """Make the mapping that of the disk that the server boots from, and no other."""
+    where = {"instance_uuid": server.uuid, "boot_index": 0, "deleted": 0}
+    cloud.update(server.database, "block_device_mapping", where, boot_index=None)
+    cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=0)
 
 
 def drop_mapping(cloud: CloudRows, server: Server, mapping: int) -> None:
