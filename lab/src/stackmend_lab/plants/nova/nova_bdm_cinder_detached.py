@@ -12,6 +12,7 @@ from stackmend_lab.plants._volumes import (
     OLD,
     attach,
     attached,
+    boot_from,
     busy,
     drop_attachment,
     free,
@@ -36,7 +37,7 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 def root(cloud: CloudRows) -> dict[str, Any]:
     """The same with the disk the server boots from."""
     server, volume, attachment, mapping = attached(cloud)
-    cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=0)
+    boot_from(cloud, server, mapping)
     drop_attachment(cloud, attachment)
     free(cloud, volume)
     return _key(server, volume, mapping)
@@ -86,7 +87,7 @@ def still_in_use(cloud: CloudRows) -> dict[str, Any]:
 def root_elsewhere(cloud: CloudRows) -> dict[str, Any]:
     """The root disk of a stopped server was freed by hand, and attached to another server since."""
     server, volume, attachment, mapping = attached(cloud, "stopped")
-    cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=0)
+    boot_from(cloud, server, mapping)
     drop_attachment(cloud, attachment)
     attach(cloud, cloud.pick("active"), volume)
     return _key(server, volume, mapping)
