@@ -55,7 +55,8 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 def _content(image: Record) -> Manual:
     return Manual(
         text=f"look whether the store still has the content of image {image['id']} (on Ceph: rbd info"
-        f" <pool>/{image['id']}; in a filesystem store: the file {image['id']}), and whether volumes or servers were cloned from it"
+        f" <pool>/{image['id']}; in a filesystem store: the file {image['id']}), and whether volumes or servers"
+        " were cloned from it"
     )
 
 
