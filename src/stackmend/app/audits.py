@@ -60,7 +60,8 @@ def audit(
 ) -> Report:
     """Run the checks (all, or those named) on the cloud, or on a snapshot of it.
 
-    ``about``: ids and host names (:mod:`stackmend.app.selecting`); only findings that name one of them are reported.
+    ``about``: ids and host names (:mod:`stackmend.app.selecting`), and fingerprints; only findings that name or have
+    one of them are reported.
     Live results are confirmed on rows read again. ``settle``: seconds to wait before that for findings that span
     databases; the default is 0 if all databases were read at the same moment, else two minutes, and 0 for findings that
     earlier audits have seen for that long. With ``use_api`` and an available API, services without a database are read
@@ -139,7 +140,9 @@ def _ask(
     checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, about: Collection[str], young: bool
 ) -> CheckResults:
     answer = asked(checks, folder, manifest, config, young=young)
-    rows, held = ({n: narrowed(some, about) for n, some in found.items()} for found in (answer.rows, answer.young))
+    rows, held = (
+        {n: narrowed(checks[n], some, about) for n, some in found.items()} for found in (answer.rows, answer.young)
+    )
     return replace(answer, rows=rows, young=held)
 
 

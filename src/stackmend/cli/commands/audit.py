@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stackmend.cli.base import TEXT, Printing
-from stackmend.cli.catalogue import checks_asked
-from stackmend.cli.options import add_selection, seconds, selected, selection
+from stackmend.cli.narrowing import limits
+from stackmend.cli.options import add_selection, seconds, selected
 from stackmend.model.errors import Exit
 
 if TYPE_CHECKING:
-    from stackmend.app.selecting import About
     from stackmend.model.audit import Report
 
 
@@ -31,6 +30,7 @@ class Audit(Printing):
   $ stackmend audit --server web-1 --volume 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10
   $ stackmend audit --host compute-07           # findings about the host or a server on it
   $ stackmend audit --project demo --group-by server
+  $ stackmend audit --finding 1f0c2b6a          # is it still there?
   $ stackmend audit --settle 120                # read again after two minutes
   $ stackmend audit --include-young             # also suspected damage that is too recent to confirm
   $ stackmend audit --visit-hosts               # also the instances directory of each compute host
@@ -78,11 +78,10 @@ class Audit(Printing):
         from stackmend.app.audits import audit
         from stackmend.report import findings
 
-        config = self.config()
-        checks, about = checks_asked(parsed_args, config), self._about(parsed_args)
+        checks, about = limits(self, parsed_args, parsed_args.snapshot)
         with self.watch() as progress:
             report = audit(
-                config,
+                self.config(),
                 checks=checks,
                 about=about.names,
                 snapshot=parsed_args.snapshot,
@@ -108,20 +107,6 @@ class Audit(Printing):
         if report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and rows and not parsed_args.snapshot:
             notes.next(self.typed("plan", "create", *selected(parsed_args), "--allow-db", "--out", "plan.json"))
         return int(report.exit)
-
-    def _about(self, parsed_args: argparse.Namespace) -> About:
-        """The selected objects; prints which objects they are."""
-        from stackmend.app import selecting
-
-        asked = selection(parsed_args)
-        if not asked:
-            return selecting.About()
-        if parsed_args.snapshot is not None:
-            found = selecting.about_snapshot(self.config(), parsed_args.snapshot, asked)
-        else:
-            found = selecting.about(self.config(), asked)
-        self.about(found)
-        return found
 
     def _for_people(self, report: Report, parsed_args: argparse.Namespace) -> tuple[str, list[str]]:
         """(the findings as text, their numbers by area and project)."""
