@@ -29,20 +29,23 @@ from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.plants._servers import new_port
 from stackmend_lab.plants.neutron import port_without_server
 
+from ...support import by_account
 from ...support.planning import plan_for
 from .serving import serving
 from .showing import CELLS, ShowingFake
 
 CHECKS = catalogue.checks()
 #: checks that can be answered whole from what APIs show
-WHOLE = {
-    "allocation-orphan", "cinder-attached-nova-not", "info-cache-empty", "port-without-server",
-    "server-on-nonexistent-host", "server-wrong-host", "soft-deleted-server-cache-empty", "volume-in-use-server-gone",
-    "volume-stuck-attaching", "volume-stuck-creating", "volume-stuck-detaching", "volume-stuck-error-deleting",
-    "volume-stuck-reserved",
-}  # fmt: skip
+WHOLE = by_account.whole()
 #: checks that are answered, but may overlook something
-PARTLY = {"allocation-wrong-provider"}
+PARTLY = by_account.partly()
+
+
+def test_the_docs_name_what_an_account_alone_answers() -> None:
+    """The table in the explanation is that of the checks as they are."""
+    page = Path(__file__).parents[3] / "docs" / "explanation" / "concepts.md"
+    rows = re.findall(r"^\| (complete|in part)[^|]*\| (.+) \|$", page.read_text(encoding="utf-8"), re.M)
+    assert {kind: set(re.findall("`([^`]+)`", names)) for kind, names in rows} == {"complete": WHOLE, "in part": PARTLY}
 
 
 @pytest.fixture(scope="module")
