@@ -16,6 +16,7 @@ from stackmend.drivers.api.session import TIMEOUT
 from stackmend.drivers.database.patience import SILENCE
 from stackmend.model.objects.disks import INSTANCES
 from stackmend.model.objects.images import DATADIR
+from stackmend.model.objects.inspection import LIBGUESTFS
 from stackmend.model.plan import Limits as PlanLimits
 
 #: a request that may take longer than a day has no limit
@@ -181,6 +182,13 @@ class HostsSection(Section):
         INSTANCES
     )
     shared_instances: Annotated[Switch, documented("true if all hosts share that directory; default false")] = False
+    libguestfs: Annotated[
+        Count,
+        documented(
+            "seconds that libguestfs may take to replay the dirty XFS logs of a disk under inspection, in a copy; 0: do"
+            f" not use it; default {LIBGUESTFS}"
+        ),
+    ] = LIBGUESTFS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

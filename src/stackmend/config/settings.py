@@ -22,6 +22,7 @@ from stackmend.drivers.hosts.transport import Routes
 from stackmend.model.check import Severity
 from stackmend.model.errors import ConfigError
 from stackmend.model.objects.disks import INSTANCES
+from stackmend.model.objects.inspection import LIBGUESTFS
 from stackmend.model.plan import Limits
 
 DATABASES = tuple(name for name, key in keys(DatabasesSection).items() if not key.is_table)
@@ -57,6 +58,7 @@ class Config:
     libvirt: str | None = None
     instances_path: str = INSTANCES  #: where hosts keep the disks of servers
     shared_instances: bool = False  #: whether all hosts share that directory
+    libguestfs: int = LIBGUESTFS  #: seconds that it may take to replay the logs of a disk; 0: it is not used
     image_endpoints: tuple[str, ...] = ()  #: URL of each node of Glance
     image_stores: tuple[str, ...] = ()  #: "HOST" or "HOST:/FOLDER" of each filesystem store of Glance
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: name -> command on this machine, with {host}
@@ -227,6 +229,7 @@ def _from_toml(path: Path) -> Config:
         libvirt=hosts.libvirt or None,
         instances_path=hosts.instances_path.rstrip("/"),
         shared_instances=hosts.shared_instances,
+        libguestfs=hosts.libguestfs,
         image_endpoints=document.images.endpoints,
         image_stores=document.images.stores,
         hooks={name: words for name, words in asdict(document.hooks).items() if words},

@@ -47,6 +47,19 @@ def test_a_crashed_ext4_is_read_as_of_the_crash(system: Path) -> None:
     assert not more
 
 
+def test_the_last_boot_is_told(tmp_path: Path) -> None:
+    """By wtmp: boots, not logins; a record that the crash has cut off is left out."""
+    boots = made.wtmp((2, "2026-11-20T03:14:00"), (2, "2026-11-21T03:14:00"), (7, "2026-11-22T03:14:00"))
+    for name, content_, told in (
+        ("whole", boots, 1_795_230_840),
+        ("cut", boots[:-100], 1_795_230_840),
+        ("no", b"x", 0),
+    ):
+        path = made.ext4(tmp_path / name, {b"var/log/wtmp": content_})
+        with opened(raw(path)) as disk:
+            assert volume(disk, "disk").booted == told
+
+
 def test_a_clean_ext4_is_said_to_be_clean(folder: Path) -> None:
     """Nothing is replayed where nothing is to be."""
     with opened(raw(made.ext4(folder / "clean.ext4", {b"a": b"1"}))) as disk:
@@ -102,10 +115,11 @@ def test_a_clean_xfs_is_read(clean_xfs: Path) -> None:
 
 
 def test_a_dirty_xfs_is_said_to_be_older(dirty_xfs: Path) -> None:
-    """What is in the log alone is not shown, and that is said."""
-    with opened(raw(dirty_xfs)) as disk:
+    """Where the operator forbids libguestfs, what is in the log alone is not shown; that is said, and why."""
+    with opened(raw(dirty_xfs), appliance=0) as disk:
         assert volume(disk, "disk").journal is Journal.STALE
         assert volume(disk, "disk").journal.value == "not replayed: older than the crash"
+        assert volume(disk, "disk").problem == "its log is not replayed: [hosts] libguestfs is 0"
         assert content(disk, "/notes") == b"written before\n"
 
 

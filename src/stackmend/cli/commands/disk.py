@@ -58,7 +58,8 @@ class DiskInspect(Working):
     helper. What is in RBD is read in the helper, or in a rescue.
 
     Reading takes these Debian packages on this machine: nbdkit libnbd-bin fuse3 e2fsprogs xfsprogs lvm2 fdisk mtools
-    libarchive-tools; and on the host qemu-utils and python3, for a copy virsh (libvirt-clients) too.
+    libarchive-tools; for XFS with a dirty log also guestfish and a kernel (libguestfs replays it, in a copy); and on
+    the host qemu-utils and python3, for a copy virsh (libvirt-clients) too.
     """
 
     workflow = "inspect-disk"
