@@ -19,6 +19,8 @@ import pytest
 from stackmend_lab.mariadb import MariaDB
 
 _LAB = Path(__file__).parent / "lab" / "control_plane"
+#: of a worker beside the lab's: a third of the CPU time where both want it
+_NICE = 5
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -72,6 +74,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 quick[same] = not any(map(_builds, _modules(item)))
             if quick[same] and not item.get_closest_marker("builds"):
                 item.add_marker(pytest.mark.quick)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        from .sharing import place
+
+        items.sort(key=lambda item: place(item.path))
+
+
+_GIVES_WAY = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """If the lab is used, workers with other tests give way to the one with the lab, which is what takes longest."""
+    if "PYTEST_XDIST_WORKER" not in os.environ or _GIVES_WAY in item.config.stash:
+        return
+    lab = any(other.get_closest_marker("lab") for other in item.session.items)
+    item.config.stash[_GIVES_WAY] = gives_way = lab and not item.get_closest_marker("lab")
+    if gives_way:
+        os.nice(_NICE)
 
 
 def _alone(item: pytest.Item) -> Any:
