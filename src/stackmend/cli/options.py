@@ -72,6 +72,18 @@ def add_kinds(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_bundle(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--bundle``."""
+    parser.add_argument(
+        "--bundle",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help=f"{what} a support bundle instead of the cloud: a sosreport, dumps of the services' databases"
+        " (mysqldump, also compressed), or a folder or archive with them; may be repeated",
+    )
+
+
 def selection(parsed_args: argparse.Namespace) -> list[tuple[str, str]]:
     """(kind, as typed) of every object that findings have to concern."""
     return [(kind, text) for kind in ABOUT for text in getattr(parsed_args, kind)]

@@ -208,6 +208,16 @@ class Images(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class LogsSection(Section):
+    """[logs]"""
+
+    paths: Annotated[
+        Words,
+        documented("logs, or folders with logs, that diagnose and canary read if none are given; default: none"),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Hooks(Section):
     """[hooks]"""
 
@@ -286,6 +296,7 @@ class ConfigDocument(Section):
     api: ApiSection = field(default_factory=ApiSection)
     hosts: HostsSection = field(default_factory=HostsSection)
     images: Images = field(default_factory=Images)
+    logs: LogsSection = field(default_factory=LogsSection)
     hooks: Hooks = field(default_factory=Hooks)
     state: StateSection = field(default_factory=StateSection)
     plans: Plans = field(default_factory=Plans)

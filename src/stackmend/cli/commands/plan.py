@@ -62,7 +62,7 @@ class PlanCreate(Printing):
         from stackmend.report import plans as shown
 
         out, config, via = parsed_args.out, self.config(), parsed_args.via
-        checks, about = limits(self, parsed_args)
+        checks, about = limits(self, parsed_args, config)
         with self.watch() as progress:
             report = audits.audit(
                 config,
