@@ -132,6 +132,7 @@ def _networks(emit: Emit, world: World) -> None:
                                        neutron.standard(emit, world, "networks", old, old)))  # fmt: skip
     emit("neutron", "networksegments", _SEGMENT, (identifier(0x3B, 1, world.seed), public, "flat", "physnet1", None, 0, 0,
                                                   neutron.standard(emit, world, "networksegments", old, old)))  # fmt: skip
+    emit("neutron", "externalnetworks", ("network_id", "is_default"), (public, 0))
     _subnet(emit, world, neutron.public_subnet(world), public, 0, 4, "198.0.0.0/7", "198.0.0.1", old)
     _router(emit, world, old)
 
@@ -277,7 +278,7 @@ def _oddities(emit: Emit, world: World) -> None:
     kuryr = identifier(0x3E, 1, world.seed)
     emit("neutron", "ports", neutron.PORT, (kuryr, world.project(0), "pod", world.network(0), "fa:19:00:00:00:01", 1,
                                             "ACTIVE", identifier(0x3F, 1, world.seed), "compute:kuryr", attribute,
-                                            "immediate"))  # fmt: skip
+                                            "none"))  # fmt: skip
     emit("neutron", "ml2_port_bindings", neutron.BINDING,
          (kuryr, world.host(0), "ovs", "normal", "{}", json.dumps(DETAILS), "ACTIVE"))  # fmt: skip
     emit("neutron", "ml2_port_binding_levels", neutron.LEVEL,

@@ -76,7 +76,7 @@ def new_port(cloud: CloudRows, beside: Server, device: str, created: str, host: 
     It is bound to ``host`` and, unless ``values`` say otherwise, in that server's project and owned by Nova.
     """
     model = port_of(cloud, beside.ports[0])
-    port = str(uuid.uuid4())
+    port, network = str(uuid.uuid4()), values.get("network_id", model["network_id"])
     mac = "fa:20:" + ":".join(port[n : n + 2] for n in (0, 2, 4, 6))
     defaults = {
         "id": port,
@@ -92,10 +92,29 @@ def new_port(cloud: CloudRows, beside: Server, device: str, created: str, host: 
         "ip_allocation": "immediate",
     }
     cloud.insert("neutron", "ports", **{**defaults, **values})
-    _bind(cloud, port, host, model["network_id"])
-    place_port(cloud, port, model["network_id"])
+    _bind(cloud, port, host, network)
+    place_port(cloud, port, network)
     secure_port(cloud, port, beside.ports[0])
     return port
+
+
+def new_network(cloud: CloudRows) -> tuple[str, str]:
+    """(network, subnet) of its own, with DHCP, in which nothing else is."""
+    network, subnet = str(uuid.uuid4()), str(uuid.uuid4())
+    cloud.insert(
+        "neutron", "networks", id=network, project_id=uuid.uuid4().hex, name="apart", status="ACTIVE", admin_state_up=1,
+        mtu=1450, standard_attr_id=standard(cloud, "networks", cloud.ago(OLD)),
+    )  # fmt: skip
+    cloud.insert(
+        "neutron", "networksegments", id=str(uuid.uuid4()), network_id=network, network_type="local", is_dynamic=0,
+        segment_index=0, standard_attr_id=standard(cloud, "networksegments", cloud.ago(OLD)),
+    )  # fmt: skip
+    cloud.insert(
+        "neutron", "subnets", id=subnet, network_id=network, name="", ip_version=4, cidr="10.250.0.0/16",
+        gateway_ip="10.250.0.1", enable_dhcp=1, standard_attr_id=standard(cloud, "subnets", cloud.ago(OLD)),
+    )  # fmt: skip
+    cloud.insert("neutron", "ipamsubnets", id=str(uuid.uuid4()), neutron_subnet_id=subnet)
+    return network, subnet
 
 
 def secure_port(cloud: CloudRows, port: str, like: str) -> None:
@@ -155,13 +174,16 @@ def ipam_of(cloud: CloudRows, subnet: str) -> str:
     return str(cloud.rows("neutron", sql, {"s": subnet})[0]["id"])
 
 
-def drop_port(cloud: CloudRows, port: str) -> None:
-    """Delete a port as Neutron does: floating IPs are disassociated, its addresses are released."""
+def drop_port(cloud: CloudRows, port: str, *, by_sql: bool = False) -> None:
+    """Delete a port as Neutron does: floating IPs are disassociated, its addresses are released.
+
+    ``by_sql``: as people do in the database. Neutron's IPAM keeps the addresses.
+    """
     number = port_of(cloud, port)["standard_attr_id"]
     loose = {"fixed_port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
     cloud.update("neutron", "floatingips", {"fixed_port_id": port}, **loose)
     fixed = "SELECT ip_address, subnet_id FROM ipallocations WHERE port_id = :p"
-    for row in cloud.rows("neutron", fixed, {"p": port}):
+    for row in () if by_sql else cloud.rows("neutron", fixed, {"p": port}):
         ipam = "SELECT id FROM ipamsubnets WHERE neutron_subnet_id = :s"
         for subnet in cloud.rows("neutron", ipam, {"s": row["subnet_id"]}):
             where = {"ipam_subnet_id": subnet["id"], "ip_address": row["ip_address"]}

@@ -10,8 +10,8 @@ from stackmend.cloud.states import COPYING, SNAPSHOT_GIVEN_UP
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import BumpRow, ExpectNone, ExpectRow, Record, Step, Value, Values
-from stackmend.repairs.cinder._rows import soft_delete_all
 from stackmend.repairs.common import change
+from stackmend.repairs.volume_rows import soft_delete_all
 from stackmend.tables.cinder import VOLUME_CHILDREN, VOLUME_GRANDCHILDREN
 
 #: columns that Cinder sets besides the deletion mark (cinder/db/api.py: attachment_destroy, snapshot_destroy)

@@ -10,6 +10,10 @@ number.
 ## Guards
 The row is unchanged since the plan, so it still names no port; or the port and the subnet still agree on the network.
 
+An address without a port is kept if anybody may use it unseen, as a guest does whose port was deleted by SQL. The
+guards are those of `mend-ipam-allocation`: no network cache of a server that may be alive, no floating IP and no
+allowed address pair names it, and no port or NIC that may be its owner has lost its address.
+
 ## Undo
 The rows are restored. If Neutron has given the address to a port in the meantime, undo stops there and says so.
 """
@@ -22,6 +26,7 @@ from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, InsertRow, Record, Risk, Step
+from stackmend.repairs.addresses import unused
 from stackmend.repairs.common import revised
 from stackmend.repairs.ports import given_back, removed
 
@@ -32,6 +37,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     if fixed is None:
         return
     if fixed["port_id"] is None:
+        unused(live, fixed["network_id"], str(fixed["ip_address"]))
         yield from given_back(live, fixed)
         yield removed(live, "ipallocations", fixed)
         return

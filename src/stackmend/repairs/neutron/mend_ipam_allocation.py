@@ -9,8 +9,15 @@ record in `ipamsubnets` with its allocation pools and its addresses.
 These rows are not part of any resource, so no revision number changes, and neither agents nor OVN need to know.
 
 ## Guards
-For a leaked address: no port of the subnet has it, not even in another notation (IPv6), which is checked again when the
-row is deleted. For a missing one: the port still has it. For a deleted subnet: there is still no subnet with that id.
+For a leaked address: no port of the network has it, not even in another notation (IPv6), which is checked again when
+the row is deleted. And nobody may use it unseen, as a guest does whose port was deleted by SQL. So the repair is
+refused if any of these names the address: the network cache of a server in any cell that may be alive (also one that
+can be restored, or whose row is lost), a floating IP, or an allowed address pair. It is also refused if a device's port
+in the network has no address at all, or a server of the network's project has a NIC that Neutron does not know and of
+which no address is recorded: the address may be theirs.
+
+For a missing address: the port still has it. For a deleted subnet: there is still no subnet with that id, and no
+server's cache lists one of its addresses (of large subnets, fifty are looked for).
 
 ## Undo
 The rows are restored, or the inserted one is deleted. If Neutron has given the address to a port in the meantime, undo
@@ -20,12 +27,12 @@ stops there and says so.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectNone, ExpectRow, InsertRow, Record, Risk, Step, Value, Values
+from stackmend.model.step import ExpectNone, ExpectRow, InsertRow, Record, Risk, Step, Values
+from stackmend.repairs.addresses import of_lost_subnet, unused
 from stackmend.repairs.ports import removed
 
 
@@ -46,7 +53,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     taken = live.row("neutron", "ipamallocations", key)
     fixed = live.rows("neutron", "ipallocations", {"subnet_id": subnet["id"], "ip_address": address})
     if taken is not None and not fixed:
-        _nobody_has(live, subnet["id"], address)
+        unused(live, subnet["network_id"], address)
         yield ExpectNone(
             database="neutron", table="ipallocations", where={"subnet_id": subnet["id"], "ip_address": address}
         )
@@ -62,28 +69,12 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 def _forgotten(live: Live, ipam: Record) -> Iterator[Step]:
     """Delete IPAM's record of a subnet that is gone, children first."""
     yield ExpectNone(database="neutron", table="subnets", where={"id": ipam["neutron_subnet_id"]})
+    taken = live.rows("neutron", "ipamallocations", {"ipam_subnet_id": ipam["id"]})
+    of_lost_subnet(live, [str(row["ip_address"]) for row in taken])
     for table in ("ipamallocations", "ipamallocationpools"):
         for row in live.rows("neutron", table, {"ipam_subnet_id": ipam["id"]}):
             yield removed(live, table, row)
     yield removed(live, "ipamsubnets", ipam)
-
-
-def _nobody_has(live: Live, subnet: Value, address: str) -> None:
-    """CannotRepair if a port of the subnet has the address in another notation."""
-    wanted = _number(address)
-    for row in live.rows("neutron", "ipallocations", {"subnet_id": subnet}):
-        if wanted is not None and _number(str(row["ip_address"])) == wanted:
-            raise CannotRepair(
-                f"port {row['port_id']} has address {row['ip_address']}, which is {address} written in another way."
-                " Let one of the two be written as Neutron does"
-            )
-
-
-def _number(address: str) -> int | None:
-    try:
-        return int(ip_address(address))
-    except ValueError:
-        return None
 
 
 REPAIR = Repair(
@@ -93,5 +84,5 @@ REPAIR = Repair(
     checks=("ipam-drift",),
     strategies={"db": db},
     no_api="Neutron's API neither shows nor changes the rows of its address management",
-    why="a leaked address that a guest without its port, or something outside Neutron, uses may be given to a port",
+    why="a leaked address that something outside the records of Nova and Neutron uses may be given to a port",
 )

@@ -21,7 +21,18 @@ def pending(cloud: CloudRows) -> dict[str, Any]:
     return {"port": public_port(cloud, "PENDING")[0]}
 
 
-VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"pending": pending}
+def still_listed(cloud: CloudRows) -> dict[str, Any]:
+    """A floating IP was deleted by SQL, and the server that it led to still lists it: its router may, too."""
+    sql = "SELECT id, floating_port_id, standard_attr_id FROM floatingips WHERE fixed_port_id = :p"
+    while not (rows := cloud.rows("neutron", sql, {"p": cloud.pick("active").ports[0]})):
+        continue
+    cloud.delete("neutron", "floatingips", {"id": rows[0]["id"]})
+    cloud.delete("neutron", "standardattributes", {"id": rows[0]["standard_attr_id"]})
+    return {"port": rows[0]["floating_port_id"]}
+
+
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"pending": pending, "still_listed": still_listed}
+NOT_REPAIRED = {"still_listed": "--floating-ip-address"}
 
 
 def being_created(cloud: CloudRows) -> None:

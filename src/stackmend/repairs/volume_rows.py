@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shared by the volume repairs: Cinder's soft delete, its status rule, and the state of a server."""
+"""Shared by the volume repairs: Cinder's soft delete, Nova's mappings, and Cinder's status rule."""
 
 from __future__ import annotations
 
@@ -29,13 +29,6 @@ def drop_mapping(live: Live, database: str, row: Record, now: str) -> UpdateRow:
     """Mark a block device mapping deleted as Nova does: ``deleted`` becomes its id (rule RW4)."""
     guards = ("instance_uuid", "volume_id", "attachment_id", "boot_index")
     return marked_deleted(live, database, "block_device_mapping", row, at=now, guards=guards)
-
-
-def live_server(live: Live, server: str) -> tuple[str, Record] | None:
-    """(database, row) of the live server in any cell; None if it does not exist. All cells must answer (R2)."""
-    found = attachments.server(live, server)
-    found.settled()
-    return (found.database, found.row) if found.row is not None else None
 
 
 def status_set(live: Live, volume: Record, rest: Sequence[Record], *, let_go: bool) -> Iterator[Step]:
