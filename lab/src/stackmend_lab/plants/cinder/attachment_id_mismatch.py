@@ -30,7 +30,7 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 def reserved(cloud: CloudRows) -> dict[str, Any]:
     """nova-compute died before the destination had a connector."""
-    values = {"attach_status": "reserved", "connector": None, "connection_info": None, "attached_host": None}
+    values: dict[str, Any] = {"attach_status": "reserved", "connector": None, "attached_host": None}
     server, volume, _, _ = _second(cloud, **values)
     return {"volume": volume, "server": server.uuid}
 
