@@ -14,7 +14,7 @@ import duckdb
 
 #: tables of what servers share
 SHARED = frozenset({
-    "glance_images", "keystone_project", "nova_api_aggregate_metadata", "nova_api_cell_mappings",
+    "cinder_services", "glance_images", "keystone_project", "nova_api_aggregate_metadata", "nova_api_cell_mappings",
     "nova_api_host_mappings", "nova_compute_nodes", "nova_services", "placement_consumer_types",
     "placement_resource_classes", "placement_resource_providers", "unreadable_rows",
 })  # fmt: skip
@@ -41,6 +41,12 @@ def grow(source: Path, target: Path, times: int) -> None:
                 _copy(db, folder.name, file, target / folder.name / file.name, 1 if folder.name in SHARED else times)
 
 
+def differs(label: str, name: str) -> bool:
+    """Whether the column differs between the copies."""
+    is_id = name in ("id", "uuid") or (name.endswith(("_id", "_uuid")) and name not in _SHARED_IDS)
+    return label not in SHARED and (is_id or (label, name) in _ENDS_WITH_ID)
+
+
 def _copy(db: duckdb.DuckDBPyConnection, label: str, source: Path, target: Path, times: int) -> None:
     described = db.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(source)]).fetchall()
     values = ", ".join(_value(label, name, kind) for name, kind, *_ in described)
@@ -49,8 +55,7 @@ def _copy(db: duckdb.DuckDBPyConnection, label: str, source: Path, target: Path,
 
 def _value(label: str, name: str, kind: str) -> str:
     """A column in copy ``k``; copy 0 is the original."""
-    is_id = name in ("id", "uuid") or (name.endswith(("_id", "_uuid")) and name not in _SHARED_IDS)
-    if label in SHARED or not (is_id or (label, name) in _ENDS_WITH_ID):
+    if not differs(label, name):
         return f'"{name}"'
     if kind == "BIGINT":
         return f'"{name}" + k * {_STRIDE} AS "{name}"'

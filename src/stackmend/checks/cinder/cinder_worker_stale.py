@@ -41,8 +41,8 @@ CHECK = Check(
     needs=frozenset({"cinder"}),
     reads={
         "cinder_workers": {"id": "worker"},
-        "cinder_volumes": {"id": "resource"},
-        "cinder_snapshots": {"id": "resource"},
+        "cinder_volumes": {"id": "cinder_workers.resource_id"},
+        "cinder_snapshots": {"id": "cinder_workers.resource_id"},
     },
     ages={"grace": 86400},
     settle=False,

@@ -36,8 +36,8 @@ CHECK = Check(
     needs=frozenset({"cinder", "glance"}),
     reads={
         "cinder_image_volume_cache_entries": {"id": "entry"},
-        "cinder_volumes": {"id": "volume"},
-        "glance_images": {"id": "image"},
+        "cinder_volumes": {"id": "cinder_image_volume_cache_entries.volume_id"},
+        "glance_images": {"id": "cinder_image_volume_cache_entries.image_id"},
     },
     ages={"grace": 3600},
     by_hand="nobody can create a volume from image {image} any more. Let Cinder delete its copy, which removes the"

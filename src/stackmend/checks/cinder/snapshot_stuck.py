@@ -47,7 +47,7 @@ CHECK = Check(
     needs=frozenset({"cinder"}),
     reads={
         "cinder_snapshots": {"id": "snapshot"},
-        "cinder_volumes": {"id": "volume"},
+        "cinder_volumes": {"id": "cinder_snapshots.volume_id"},
         "cinder_backups": {"snapshot_id": "snapshot"},
     },
     ages={"grace": 3600, "refused": 600},

@@ -51,7 +51,7 @@ CHECK = Check(
         "cinder_volumes": {"project_id": "project"},
         "glance_images": {"owner": "project"},
         "neutron_ports": {"project_id": "project"},
-        "keystone_project": {"id": "dashless"},
+        "keystone_project": {},
     },
     ages={"grace": 3600},
     by_hand="find the owner of project {project}; then delete what is left of it in this order: servers (openstack"
@@ -79,7 +79,7 @@ CHECK = Check(
              WHERE project_id NOT IN ('', 'None')
              GROUP BY project_id
         )
-        SELECT s.project_id AS project, s.dashless AS dashless, CAST(s.servers AS BIGINT) AS servers,
+        SELECT s.project_id AS project, CAST(s.servers AS BIGINT) AS servers,
                CAST(s.volumes AS BIGINT) AS volumes, CAST(s.images AS BIGINT) AS images,
                CAST(s.ports AS BIGINT) AS ports,
                CASE WHEN s.servers > 0 THEN 'servers' WHEN s.volumes + s.images > 0 THEN 'storage'
