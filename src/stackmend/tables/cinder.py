@@ -54,6 +54,9 @@ def _halfway(name: str, kind: str, where: str, parent: str = "t", join: str = ""
     )
 
 
+#: how the migration_status of a destination volume begins; the id of its source follows
+_TARGET = "target:"
+
 _TIMELESS = "t.deleted <> 0 AND t.deleted_at IS NULL"
 _ORPHANED = "p.deleted <> 0 AND t.deleted = 0"
 
@@ -65,12 +68,37 @@ TABLES = (
             *text("id", "project_id", "host", "cluster_name", "status", "migration_status", "previous_status"),
             # in every release, but not shown by Cinder's API
             Column("attach_status", optional=True),
+            Column("volume_type_id", optional=True),
+            Column("use_quota", ColumnType.BOOL, optional=True),
             *bools("multiattach"),
             *ints("size"),
             *times("created_at", "updated_at", "deleted_at"),
             DELETED,
             Column("encrypted", ColumnType.BOOL, expr="t.encryption_key_id IS NOT NULL"),
         ),
+    ),
+    Table(
+        service="cinder",
+        name="volumes",
+        label="cinder_migration_sources",
+        columns=(
+            *text("id", "project_id", "status", "migration_status"),
+            *ints("size"),
+            *times("created_at", "updated_at"),
+        ),
+        where="t.deleted = 0 AND t.migration_status IN ('starting', 'migrating', 'completing')",
+    ),
+    Table(
+        service="cinder",
+        name="volumes",
+        label="cinder_migration_destinations",
+        columns=(
+            *text("id", "project_id", "status", "migration_status"),
+            Column("source_id", expr=f"SUBSTR(t.migration_status, {len(_TARGET) + 1})"),
+            *ints("size"),
+            *times("created_at", "updated_at"),
+        ),
+        where=f"t.deleted = 0 AND t.migration_status LIKE '{_TARGET}%'",
     ),
     Table(
         service="cinder",
@@ -162,6 +190,35 @@ TABLES = (
         name="reservations",
         columns=(*ints("id", "usage_id", "delta"), *text("project_id", "resource"), *times("expire"), DELETED),
         where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="reservations",
+        label="cinder_quota_reservations",
+        columns=(*ints("id", "usage_id"), *text("project_id")),
+        where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="quota_usages",
+        columns=(
+            *ints("id", "in_use", "reserved"),
+            *text("project_id", "resource"),
+            *times("created_at", "updated_at"),
+        ),
+        where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="snapshots",
+        label="cinder_counted_snapshots",
+        columns=(*text("id", "project_id", "volume_type_id"), *ints("volume_size")),
+        where="t.deleted = 0 AND t.use_quota <> 0",
+    ),
+    Table(
+        service="cinder",
+        name="volume_types",
+        columns=text("id", "name"),
     ),
     _halfway("snapshots", "snapshot", _TIMELESS),
     _halfway("snapshot_metadata", "snapshot", _ORPHANED, "p", "JOIN snapshots p ON p.id = t.snapshot_id"),

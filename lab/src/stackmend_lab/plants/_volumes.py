@@ -38,7 +38,7 @@ def new_volume(cloud: CloudRows, project: str = "", **values: Any) -> str:
     kinds = cloud.rows("cinder", "SELECT id FROM volume_types WHERE deleted = 0 ORDER BY name", {})
     defaults = {
         "id": volume,
-        "project_id": project or first_project(cloud),
+        "project_id": project or new_project(cloud),
         "user_id": uuid.uuid4().hex,
         "host": f"{back_end(cloud)}#rbd",
         "size": 8,
@@ -54,9 +54,25 @@ def new_volume(cloud: CloudRows, project: str = "", **values: Any) -> str:
         "updated_at": cloud.ago(OLD),
         "deleted": 0,
     }
-    cloud.insert("cinder", "volumes", **{**defaults, **values})
+    row = {**defaults, **values}
+    cloud.insert("cinder", "volumes", **row)
+    if row["use_quota"] and not row["deleted"]:
+        charge(cloud, volume)
     child(cloud, "volume_metadata", volume, key="purpose", value="rehearsal")
     return volume
+
+
+def charge(cloud: CloudRows, volume: str, times: int = 1) -> None:
+    """Count the volume in the quota usages of its project, so many times; Cinder makes usages when it needs them."""
+    sql = (
+        "SELECT v.project_id, v.size, t.name FROM volumes v LEFT JOIN volume_types t ON t.id = v.volume_type_id"
+        " WHERE v.id = :v"
+    )
+    row = cloud.rows("cinder", sql, {"v": volume})[0]
+    update = "UPDATE quota_usages SET in_use = in_use + :n WHERE project_id = :p AND resource = :r AND deleted = 0"
+    for resource, amount in (("volumes", times), ("gigabytes", times * row["size"])):
+        for name in (resource, f"{resource}_{row['name']}"):
+            cloud.execute("cinder", update, {"n": amount, "p": row["project_id"], "r": name})
 
 
 def child(cloud: CloudRows, table: str, volume: str, **values: Any) -> Any:

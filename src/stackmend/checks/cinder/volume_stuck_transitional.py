@@ -6,6 +6,7 @@ The volume is not being migrated, has not changed for a while, and is in a statu
 `code` says which:
 
 * `uploading`: it has been uploaded to an image for more than six hours;
+* `retyping`: its type has been changed for more than six hours, without a migration;
 * `extending`: it has been extended for more than an hour;
 * `extend-failed`: it could not be extended, and still says so;
 * `backing-up`: Cinder has no backup in creation of it;
@@ -42,6 +43,7 @@ CHECK = Check(
     message="volume {volume} has been {status} since {since}: {code}",
     codes={
         "uploading": "nobody completed its upload to an image",
+        "retyping": "nobody completed the change of its type",
         "extending": "nobody completed its extension",
         "extend-failed": "its extension failed",
         "backing-up": "no backup of it is being created",
@@ -66,9 +68,9 @@ CHECK = Check(
               FROM cinder_volumes
              WHERE NOT deleted AND COALESCE(migration_status, 'success') IN ('success', 'error')
                AND status IN ('uploading', 'extending', 'error_extending', 'backing-up', 'error_backing-up',
-                              'restoring-backup', 'awaiting-transfer')
+                              'restoring-backup', 'awaiting-transfer', 'retyping')
                AND COALESCE(updated_at, created_at) < $grace
-               AND (status <> 'uploading' OR COALESCE(updated_at, created_at) < $upload)
+               AND (status NOT IN ('uploading', 'retyping') OR COALESCE(updated_at, created_at) < $upload)
         ), made AS (
             SELECT DISTINCT b.volume_id
               FROM cinder_backups b
@@ -84,6 +86,7 @@ CHECK = Check(
         SELECT v.id AS volume, v.project_id AS project, v.host AS backend, v.status AS status, v.since AS since,
                v.previous_status AS previous,
                CASE WHEN v.status = 'uploading' THEN 'uploading'
+                    WHEN v.status = 'retyping' THEN 'retyping'
                     WHEN v.status = 'extending' THEN 'extending'
                     WHEN v.status = 'error_extending' THEN 'extend-failed'
                     WHEN v.status = 'backing-up' THEN 'backing-up'

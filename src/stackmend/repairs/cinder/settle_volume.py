@@ -35,7 +35,7 @@ from stackmend.repairs.common import change
 
 #: statuses in which nothing but a copy, a transfer or the driver holds the volume
 _HELD = frozenset({
-    "uploading", "extending", "error_extending", "backing-up", "error_backing-up", "restoring-backup",
+    "uploading", "retyping", "extending", "error_extending", "backing-up", "error_backing-up", "restoring-backup",
     "awaiting-transfer",
 })  # fmt: skip
 

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
-from stackmend_lab.plants._volumes import OLD
+from stackmend_lab.plants._volumes import OLD, new_project
 
 _DAY = 86400
 
 
 def _reserve(cloud: CloudRows, delta: int, resource: str, expired: float, **values: Any) -> int:
     """Insert a reservation of a project that has one volume, and the usage that counts it; returns its id."""
-    project = cloud.rows("keystone", "SELECT id FROM project WHERE is_domain = 0 ORDER BY id")[0]["id"]
+    project = new_project(cloud)
     usage = cloud.insert(
         "cinder", "quota_usages", project_id=project, resource=f"{resource}_{uuid.uuid4().hex[:8]}", in_use=0,
         reserved=max(delta, 0), race_preventer=1, created_at=cloud.ago(9 * _DAY), deleted=0,

@@ -37,6 +37,11 @@ def extending(cloud: CloudRows) -> dict[str, Any]:
     return _attached(cloud, "extending")
 
 
+def retyping(cloud: CloudRows) -> dict[str, Any]:
+    """The service died while its driver changed the type of the volume."""
+    return _attached(cloud, "retyping", previous_status="in-use", updated_at=cloud.ago(_LONG))
+
+
 def extend_failed(cloud: CloudRows) -> dict[str, Any]:
     """The back end refused to extend the volume."""
     return {"volume": new_volume(cloud, status="error_extending")}
@@ -71,6 +76,7 @@ def on_a_host(cloud: CloudRows) -> dict[str, Any]:
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "uploading": uploading,
     "extending": extending,
+    "retyping": retyping,
     "extend_failed": extend_failed,
     "backup_failed": backup_failed,
     "restore_over": restore_over,

@@ -14,6 +14,7 @@ from stackmend_lab.plants._volumes import (
     attached,
     boot_from,
     busy,
+    charge,
     drop_attachment,
     free,
     new_attachment,
@@ -47,6 +48,7 @@ def volume_deleted(cloud: CloudRows) -> dict[str, Any]:
     """The volume was deleted in Cinder with everything that belongs to it."""
     server, volume, attachment, mapping = attached(cloud)
     drop_attachment(cloud, attachment)
+    charge(cloud, volume, -1)
     gone = {"deleted": 1, "deleted_at": cloud.ago(OLD)}
     for table in ("volume_metadata", "volume_admin_metadata"):
         cloud.update("cinder", table, {"volume_id": volume}, **gone)
