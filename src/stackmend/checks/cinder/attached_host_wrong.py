@@ -40,7 +40,7 @@ CHECK = Check(
         "nova_block_device_mapping": {"volume_id": "volume", "instance_uuid": "server"},
         **idle("server"),
     },
-    ages={"grace": 900, "idle": 600},
+    ages={"grace": 900, "idle": 900},
     explained_by={
         "server-wrong-host": {"server": "server"},
         "server-host-unproved": {"server": "server"},

@@ -17,8 +17,8 @@ A service died between the last change of the volume and the removal of its reco
 database. Cinder's API removes the record when it resets a status.
 
 ## How to see it by hand
-`SELECT * FROM workers WHERE resource_id = '<id>'`, and `openstack volume show <id>` or `openstack volume snapshot show
-<id>`.
+`SELECT id, status, service_id FROM workers WHERE resource_id = '<id>'`, and `openstack volume show <id>` or
+`openstack volume snapshot show <id>`.
 
 ## Repair and its risk
 `drop-worker` deletes the row. The volume is not touched. If a service is still working on it, it will find its record

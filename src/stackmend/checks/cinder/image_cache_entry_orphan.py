@@ -16,7 +16,8 @@ occupies space until the cache of the back end is full.
 The volume was deleted by SQL: Cinder removes the entry with it. Glance does not notify Cinder about deleted images.
 
 ## How to see it by hand
-`SELECT * FROM image_volume_cache_entries`; `openstack volume show <volume>` and `openstack image show <image>`.
+`SELECT id, host, image_id, volume_id FROM image_volume_cache_entries`; `openstack volume show <volume>` and
+`openstack image show <image>`.
 
 ## Repair and its risk
 `drop-image-cache-entry` deletes an entry whose volume is gone. A volume whose image is gone is best deleted through

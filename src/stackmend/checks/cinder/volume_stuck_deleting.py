@@ -18,8 +18,9 @@ The volume cannot be deleted again, and it counts against the quota of its proje
 cinder-volume died or lost its message queue while it worked on the request, or the request never arrived.
 
 ## How to see it by hand
-`openstack volume show <volume>`, `openstack volume service list`, and in Cinder's database `SELECT * FROM workers WHERE
-resource_id = '<volume>'`. On the host of the back end, look for the volume in the log of cinder-volume.
+`openstack volume show <volume>`, `openstack volume service list`, and in Cinder's database `SELECT id, status
+FROM workers WHERE resource_id = '<volume>'`. On the host of the back end, look for the volume in the log of
+cinder-volume.
 
 ## Repair and its risk
 With a record of work, restarting cinder-volume on the volume's back end is enough. `fail-volume-deletion` sets the

@@ -15,8 +15,8 @@ Everybody who uses the image gets nothing: the download is empty or not found, a
 The last location was removed through the locations API, a deletion failed halfway, or rows were deleted by SQL.
 
 ## How to see it by hand
-`openstack image show <image>` and `openstack image save --file /dev/null <image>`; in Glance's database, `SELECT * FROM
-image_locations WHERE image_id = '<image>'`.
+`openstack image show <image>` and `openstack image save --file /dev/null <image>`; in Glance's database, `SELECT id,
+status, deleted FROM image_locations WHERE image_id = '<image>'`.
 
 ## Repair and its risk
 If the store still has the content (on Ceph `rbd info <pool>/<image>`, in a filesystem store the file `<image>`),

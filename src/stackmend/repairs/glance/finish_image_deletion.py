@@ -66,7 +66,7 @@ REPAIR = Repair(
     removes={
         **dict.fromkeys(IMAGE_CHILDREN, "only marked deleted, as their image is: the rows stay until a purge"),
         "images.status": "a deleted image has the status deleted, whatever it was",
-        "image_locations.status": "likewise",
+        "image_locations.status": "the location of a deleted image has the status deleted",
     },
     resource="image",
     checks=("image-child-rows-live",),
