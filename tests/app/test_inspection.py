@@ -271,6 +271,21 @@ def test_a_second_inspection_is_refused(site: Site, capsys: pytest.CaptureFixtur
     assert "CHG-1" in site.state[1]
 
 
+@pytest.mark.attack("somebody else's inspection between the plan and its application")
+def test_the_lock_of_another_inspection_is_not_taken_for_ours(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its approval stays recorded, nothing is stopped, and the plan is stale: not 'already done'."""
+    plan = str(site.folder / "plan.json")
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, "--out", plan) == Exit.FINDINGS
+    theirs = "stackmend disk inspect: ticket CHG-2, approved by Bob; it ran"
+    site.services.locks[site.server.uuid] = theirs
+    capsys.readouterr()
+    assert site.run("plan", "apply", plan, *YES) == Exit.STOPPED
+    said = capsys.readouterr()
+    assert "already done" not in said.out + said.err
+    assert "nothing was sent: locked is True" in " ".join((said.out + said.err).split())
+    assert site.state == ("active", theirs)
+
+
 @pytest.mark.attack("two inspections of one disk, begun at the same time")
 def test_of_two_inspections_at_once_one_is_refused(site: Site) -> None:
     """Two processes with one journal: one approval is recorded, the other process is told, and reads nothing."""
@@ -287,7 +302,7 @@ def test_of_two_inspections_at_once_one_is_refused(site: Site) -> None:
     won, lost = codes.index(Exit.REPAIRED), 1 - codes.index(Exit.REPAIRED)
     assert f"ticket CHG-{won + 1}" in str(site.state[1])
     # according to when it came: before, while, or after the other one locked the server
-    assert re.search("is writing to this cloud|under inspection already|locked", said[lost]), said[lost]
+    assert re.search("is writing to this cloud|under inspection already|nothing was sent", said[lost]), said[lost]
 
 
 def test_an_inspection_that_was_cut_off_is_released(site: Site) -> None:
