@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pyarrow as pa
 
 from stackmend.model.snapshot import UNREADABLE
@@ -41,6 +43,7 @@ def file_stem(database: str) -> str:
     return database.replace(":", "-")
 
 
+@cache
 def schema(label: str) -> pa.Schema:
     """Columns of a collected table, in order."""
     if label == UNREADABLE:
