@@ -48,6 +48,8 @@ FEW = 250
 #: so many that all plants and look-alikes find one each
 MANY = 1500
 HEALTHY = 10_000
+#: so many cases that a small cloud has what all of them need
+HANDFUL = 10
 #: of a plan that may change everything in a small cloud
 ALL_ROWS = 100_000
 
@@ -249,10 +251,16 @@ def test_all_look_alikes_together(crowd: Stage) -> None:
 
 
 @pytest.mark.parametrize("cases", crowds(), ids=lambda cases: f"{len(cases)}_cases")
-def test_everything_broken_at_once(crowd: Stage, cases: list[Case], request: pytest.FixtureRequest) -> None:
-    """All plants among all look-alikes. Where that goes wrong, those whose it is are gone through alone."""
+def test_everything_broken_at_once(land: Land, cases: list[Case], request: pytest.FixtureRequest) -> None:
+    """All plants among all look-alikes. Where that goes wrong, those whose it is are gone through alone.
+
+    The few that cannot share a plan with them are among themselves in the small cloud.
+    """
+    del land
+    together = len(cases) > HANDFUL
+    crowd: Stage = request.getfixturevalue("crowd" if together else "stage")
     try:
-        assert_all_found_mended_and_taken_back(crowd, cases)
+        Crowd(crowd, cases, healthy() if together else ()).go_through()
     except Exception as failure:
         alone = failure.cases if isinstance(failure, DisagreementError) and failure.cases else cases
         small: Stage = request.getfixturevalue("few")
@@ -271,20 +279,15 @@ def alone_it_is(small: Stage, case: Case) -> str:
     return "is right when it is alone"
 
 
-def assert_all_found_mended_and_taken_back(stage: Stage, cases: list[Case]) -> None:
-    """Found, each once; mended; clean but for what is refused; nothing the second time; undone to the byte."""
-    Crowd(stage, cases).go_through()
-
-
 class Crowd:
     """Cases that are wrong in one cloud at once: each is held to what it is held to alone.
 
     Repairs that touch the same rows wait for the next plan, so it takes as many plans as that needs.
     """
 
-    def __init__(self, stage: Stage, cases: list[Case]) -> None:
+    def __init__(self, stage: Stage, cases: list[Case], look_alikes: Iterable[Case]) -> None:
         self.stage, self.owners = stage, Owners()
-        for look_alike in healthy():
+        for look_alike in look_alikes:
             look_alike.make(stage.cloud)
         # what is refused is planted first: what it leaves untrue nobody mends
         self.refused = {case: self.owners.make(stage.cloud, case) for case in cases if case.refused}
