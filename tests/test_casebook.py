@@ -14,7 +14,7 @@ Nothing here names a check. A check without a plant, or without a look-alike, fa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +81,14 @@ class Stage:
         assert report.incomplete == {}
         return ordered((finding.check, dict(finding.key)) for finding in report.findings)
 
-    def plan(self, *chosen: str) -> Plan:
-        """A plan for everything that is wrong, by these repairs where there are several."""
-        return plan_for(self.config, allow_db=True, max_rows=ALL_ROWS, repairs=tuple(filter(None, chosen)))
+    def plan(self, *chosen: str, checks: Sequence[str] = ()) -> Plan:
+        """A plan for everything that is wrong (or what these checks find), by these repairs where there are several."""
+        repairs = tuple(filter(None, chosen))
+        return plan_for(self.config, checks=checks, allow_db=True, max_rows=ALL_ROWS, repairs=repairs)
+
+    def plan_of(self, report: Report, chosen: Iterable[str]) -> Plan:
+        """The same, for what an audit has just found."""
+        return plans.repair_plan(self.config, report, allow_db=True, max_rows=ALL_ROWS, repairs=tuple(chosen))
 
     def apply(self, plan: Plan) -> RunResult:
         """By way of its file, as an operator does it: what a repair yields is what it yields when it is asked again."""
@@ -299,9 +304,9 @@ class Crowd:
         """Found, each once; mended; clean but for what is refused; nothing the second time; undone to the byte."""
         report = self.audit("found", self.refused | self.mended)
         prints = {name(finding): finding.fingerprint for finding in report.findings}
-        self.hold_to_choices(self.stage.plan(), prints)
-        made = self.mend(prints)
-        self.audit("found after it was mended", self.refused)
+        self.hold_to_choices(prints)
+        made, left = self.mend(report, prints)
+        self.hold_to_report("found after it was mended", left, self.refused)
         self.owners.agree("untrue of volumes", contradictions(self.stage.cloud) - self.untrue)
         for run in reversed(made):
             self.hold("taken back", runs.undo(self.stage.config, run), Exit.CLEAN)
@@ -310,17 +315,24 @@ class Crowd:
     def audit(self, what: str, expected: Mapping[Case, str]) -> Report:
         """A whole audit, which finds these and nothing else."""
         report = self.stage.audit()
+        self.hold_to_report(what, report, expected)
+        return report
+
+    def hold_to_report(self, what: str, report: Report, expected: Mapping[Case, str]) -> None:
+        """It has an answer of every check, these findings and no other."""
         if report.incomplete:
             asked = [case for check in report.incomplete for case in self.owners.of_check(check)]
             raise DisagreementError(f"not {what}: {report.incomplete}", asked)
         self.owners.agree(what, map(name, report.findings), [*expected.values(), *self.owners.beside(expected)])
-        return report
 
-    def mend(self, prints: Mapping[str, str]) -> list[str]:
-        """Apply plans until there is nothing to do; the runs. The last one refuses what it should, with its reason."""
+    def mend(self, report: Report, prints: Mapping[str, str]) -> tuple[list[str], Report]:
+        """Apply plans until there is nothing to do: (the runs, the last audit).
+
+        The last plan refuses what it should, with its reason.
+        """
         made, planned = [], list[str]()
         chosen = {case.chosen for case in self.mended if case.chosen}
-        while (plan := self.stage.plan(*chosen)).runnable:
+        while (plan := self.stage.plan_of(report, chosen)).runnable:
             self.owners.agree("removed without a word in Repair.removes", unsaid(plan))
             result = self.stage.apply(plan)
             self.hold("mended", result, Exit.REPAIRED)
@@ -332,14 +344,19 @@ class Crowd:
             self.same("rows after the plan was applied twice", after)
             made.append(result.run)
             planned += map(name, plan.runnable)
+            report = self.stage.audit()
         self.owners.agree("mended", planned, self.mended.values())
         for case, finding in self.refused.items():
             print_ = prints[finding]
             assert_refused(about(plan.not_repaired, print_), about(plan.manual, print_), case)
-        return made
+        return made, report
 
-    def hold_to_choices(self, plan: Plan, prints: Mapping[str, str]) -> None:
+    def hold_to_choices(self, prints: Mapping[str, str]) -> None:
         """Of each case that wants a choice, in a plan for which nobody has chosen."""
+        checks = {case.check for case in self.mended if case.chosen}
+        if not checks:
+            return
+        plan = self.stage.plan(checks=sorted(checks))
         for case, finding in self.mended.items():
             if case.chosen:
                 print_ = prints[finding]
