@@ -436,6 +436,18 @@ def test_a_server_is_rescued_and_released(site: Site, capsys: pytest.CaptureFixt
     assert site.state == (state, None)
 
 
+def test_what_comes_after_a_rescue_is_its_release(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where nobody asked for one: a disk that the host does not have as a file leaves no other way."""
+    shutil.rmtree(site.disk.parent)
+    image = site.cloud.rows("glance", "SELECT id FROM images ORDER BY id")[0]
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, "--image", image["id"], *YES) == Exit.REPAIRED
+    assert site.state[0] == "rescued"
+    said = capsys.readouterr().err
+    assert "disk release" in said
+    assert "disk show" not in said
+    assert "disk log" not in said
+
+
 def test_a_rescue_that_nova_would_refuse_is_not_begun(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """A server that boots from a volume wants an image with rescue properties; an image that is not there is told."""
     rescue = (*APPROVED, "--method", "rescue", "--image")

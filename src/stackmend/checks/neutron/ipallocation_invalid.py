@@ -54,51 +54,66 @@ CHECK = Check(
         " subnet=<a subnet of network {port_network}>,ip-address=<address> {port}, and openstack port unset --fixed-ip"
         " subnet={subnet},ip-address={address} {port}"
     ),
-    # an IPv4 address as a number, part by part; anything else has none
+    # an IPv4 address as a number, part by part; anything else has none. Texts of all rows are not compared, which would
+    # cost more: only the lowest and highest numbers of a subnet, and hashes. What differs is then looked at
     sql="""
-        WITH blocks AS (
-            SELECT id, 256 * (256 * (256 * a + TRY_CAST(b AS BIGINT)) + TRY_CAST(c AS BIGINT))
-                       + TRY_CAST(SUBSTR(r, 1, INSTR(r, '/') - 1) AS BIGINT) AS base,
-                   POWER(2, 32 - TRY_CAST(SUBSTR(r, INSTR(r, '/') + 1) AS BIGINT)) AS size
-              FROM (SELECT id, a, b, SUBSTR(r, 1, INSTR(r, '.') - 1) AS c, SUBSTR(r, INSTR(r, '.') + 1) AS r
-                      FROM (SELECT id, a, SUBSTR(r, 1, INSTR(r, '.') - 1) AS b, SUBSTR(r, INSTR(r, '.') + 1) AS r
-                              FROM (SELECT id, TRY_CAST(SUBSTR(cidr, 1, INSTR(cidr, '.') - 1) AS BIGINT) AS a,
-                                           SUBSTR(cidr, INSTR(cidr, '.') + 1) AS r
-                                      FROM neutron_subnets WHERE cidr LIKE '%.%.%.%/%') x) y) z),
-        outside AS (
-            SELECT f.ip_address, f.subnet_id, f.network_id
-              FROM (SELECT ip_address, subnet_id, network_id, a, b, SUBSTR(r, 1, INSTR(r, '.') - 1) AS c,
-                           SUBSTR(r, INSTR(r, '.') + 1) AS d
-                      FROM (SELECT ip_address, subnet_id, network_id, a, SUBSTR(r, 1, INSTR(r, '.') - 1) AS b,
-                                   SUBSTR(r, INSTR(r, '.') + 1) AS r
-                              FROM (SELECT ip_address, subnet_id, network_id,
-                                           SUBSTR(ip_address, 1, INSTR(ip_address, '.') - 1) AS a,
-                                           SUBSTR(ip_address, INSTR(ip_address, '.') + 1) AS r
-                                      FROM neutron_ipallocations
-                                     WHERE port_id IS NOT NULL AND ip_address LIKE '%.%.%.%') x) y) f
-              JOIN blocks s ON s.id = f.subnet_id
-             WHERE NULLIF(FLOOR((256 * (256 * (256 * TRY_CAST(f.a AS BIGINT) + TRY_CAST(f.b AS BIGINT))
-                                        + TRY_CAST(f.c AS BIGINT)) + TRY_CAST(f.d AS BIGINT)) / s.size),
-                          FLOOR(s.base / s.size)) IS NOT NULL),
-        strange AS (
-            SELECT f.ip_address, f.subnet_id, f.network_id
+        WITH numbered AS (
+            SELECT subnet_id, COUNT(*) - COUNT(port_id) AS unowned, MIN(number) AS lowest, MAX(number) AS highest,
+                   MIN(network) AS network, MAX(network) AS other
+              FROM (SELECT subnet_id, port_id, HASH(network_id) AS network,
+                           16777216 * TRY_CAST(SPLIT_PART(ip_address, '.', 1) AS BIGINT)
+                           + 65536 * TRY_CAST(SPLIT_PART(ip_address, '.', 2) AS BIGINT)
+                           + 256 * TRY_CAST(SPLIT_PART(ip_address, '.', 3) AS BIGINT)
+                           + TRY_CAST(SPLIT_PART(ip_address, '.', 4) AS BIGINT) AS number
+                      FROM neutron_ipallocations) f
+             GROUP BY subnet_id),
+        blocks AS (
+            SELECT id, network_id, 16777216 * TRY_CAST(SPLIT_PART(cidr, '.', 1) AS BIGINT)
+                       + 65536 * TRY_CAST(SPLIT_PART(cidr, '.', 2) AS BIGINT)
+                       + 256 * TRY_CAST(SPLIT_PART(cidr, '.', 3) AS BIGINT)
+                       + TRY_CAST(SPLIT_PART(SPLIT_PART(cidr, '/', 1), '.', 4) AS BIGINT) AS base,
+                   POWER(2, 32 - TRY_CAST(SPLIT_PART(cidr, '/', 2) AS BIGINT)) AS size
+              FROM neutron_subnets),
+        odd AS (
+            SELECT b.id, b.network_id, b.base, b.size
+              FROM numbered n
+              JOIN blocks b ON b.id = n.subnet_id
+             WHERE n.unowned > 0 OR NULLIF(n.network, HASH(b.network_id)) IS NOT NULL
+                OR NULLIF(n.other, HASH(b.network_id)) IS NOT NULL
+                OR NULLIF(FLOOR(n.lowest / b.size), FLOOR(b.base / b.size)) IS NOT NULL
+                OR NULLIF(FLOOR(n.highest / b.size), FLOOR(b.base / b.size)) IS NOT NULL),
+        unpaired AS (
+            SELECT DISTINCT f.pair
+              FROM (SELECT HASH(port_id, network_id) AS pair FROM neutron_ipallocations WHERE port_id IS NOT NULL) f
+              LEFT JOIN (SELECT HASH(id, network_id) AS pair FROM neutron_ports) p ON p.pair = f.pair
+             WHERE p.pair IS NULL),
+        suspects AS (
+            SELECT f.ip_address, f.subnet_id, f.network_id, f.port_id, o.network_id AS subnet_network, o.base, o.size
               FROM neutron_ipallocations f
-              JOIN neutron_subnets s ON s.id = f.subnet_id
-              LEFT JOIN neutron_ports p ON p.id = f.port_id
-             WHERE f.port_id IS NULL OR NULLIF(s.network_id, f.network_id) IS NOT NULL
-                OR NULLIF(p.network_id, f.network_id) IS NOT NULL
-            UNION
-            SELECT ip_address, subnet_id, network_id FROM outside)
-        SELECT t.subnet_id AS subnet, t.ip_address AS address, t.network_id AS network, f.port_id AS port,
+              LEFT JOIN odd o ON o.id = f.subnet_id
+              LEFT JOIN unpaired u ON u.pair = HASH(f.port_id, f.network_id)
+             WHERE o.id IS NOT NULL OR u.pair IS NOT NULL),
+        holders AS (
+            SELECT DISTINCT p.id, p.network_id FROM suspects t JOIN neutron_ports p ON p.id = t.port_id),
+        strange AS (
+            SELECT t.ip_address, t.subnet_id, t.network_id, t.port_id
+              FROM suspects t
+              LEFT JOIN holders p ON p.id = t.port_id
+             WHERE t.port_id IS NULL OR NULLIF(t.subnet_network, t.network_id) IS NOT NULL
+                OR NULLIF(p.network_id, t.network_id) IS NOT NULL
+                OR NULLIF(FLOOR((16777216 * TRY_CAST(SPLIT_PART(t.ip_address, '.', 1) AS BIGINT)
+                                 + 65536 * TRY_CAST(SPLIT_PART(t.ip_address, '.', 2) AS BIGINT)
+                                 + 256 * TRY_CAST(SPLIT_PART(t.ip_address, '.', 3) AS BIGINT)
+                                 + TRY_CAST(SPLIT_PART(t.ip_address, '.', 4) AS BIGINT)) / t.size),
+                          FLOOR(t.base / t.size)) IS NOT NULL)
+        SELECT t.subnet_id AS subnet, t.ip_address AS address, t.network_id AS network, t.port_id AS port,
                p.network_id AS port_network, s.network_id AS subnet_network, s.cidr,
-               CASE WHEN f.port_id IS NULL THEN 'no-port'
+               CASE WHEN t.port_id IS NULL THEN 'no-port'
                     WHEN NULLIF(s.network_id, p.network_id) IS NOT NULL THEN 'foreign-subnet'
                     WHEN NULLIF(t.network_id, p.network_id) IS NOT NULL THEN 'wrong-network'
                     ELSE 'outside-subnet' END AS code
           FROM strange t
-          JOIN neutron_ipallocations f
-            ON f.ip_address = t.ip_address AND f.subnet_id = t.subnet_id AND f.network_id = t.network_id
           JOIN neutron_subnets s ON s.id = t.subnet_id
-          LEFT JOIN neutron_ports p ON p.id = f.port_id
-         WHERE f.port_id IS NULL OR p.id IS NOT NULL""",
+          LEFT JOIN holders p ON p.id = t.port_id
+         WHERE t.port_id IS NULL OR p.id IS NOT NULL""",
 )
