@@ -73,6 +73,7 @@ TABLES = (
             *ints("standard_attr_id"),
         ),
     ),
+    Table(service="neutron", name="portforwardings", columns=text("id", "floatingip_id"), optional=True),
     Table(service="neutron", name="routers", columns=text("id", "gw_port_id")),
     Table(service="neutron", name="routerports", columns=text("router_id", "port_id", "port_type")),
     # the times of resources other than ports
