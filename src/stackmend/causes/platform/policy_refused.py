@@ -9,8 +9,8 @@ operations.
 
 ## How it shows
 
-"Policy check for ... failed", ``PolicyNotAuthorized``, "You are not authorized", 403. Nova of 2026 logs the rule only at
-DEBUG: otherwise there is nothing but its answer, 403.
+"Policy check for ... failed", ``PolicyNotAuthorized``, "You are not authorized", 403. Nova of 2026 logs the rule only
+at DEBUG: otherwise there is nothing but its answer, 403.
 
 ## What speaks against it
 

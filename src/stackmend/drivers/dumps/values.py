@@ -18,6 +18,7 @@ _VALUE = (
     rb"(?:(?:_\w+ ?)?" + STRING + rb"|NULL|0[xX][0-9A-Fa-f]*|[xXbB]'[0-9A-Fa-f]*'"
     rb"|[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|DEFAULT)"
 )
+_QUOTE = ord("'")
 _ESCAPED = re.compile(rb"\\(.)|''", re.DOTALL)
 _ESCAPES = {b"0": b"\0", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"Z": b"\x1a"}
 
@@ -43,9 +44,13 @@ def name(raw: bytes) -> str:
 
 def value(raw: bytes) -> Value:
     """What a value stands for: text, or bytes if it is binary or not UTF-8."""
-    if raw.startswith(b"'"):
+    if raw == b"NULL":
+        return None
+    if raw[0] == _QUOTE:
         return _text(_plain(raw[1:-1]))
-    if raw == b"NULL" or raw == b"DEFAULT":
+    if raw.isdigit():
+        return int(raw)
+    if raw == b"DEFAULT":
         return None
     if raw[:2] in (b"0x", b"0X"):
         return bytes.fromhex(raw[2:].decode())
