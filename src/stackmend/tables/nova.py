@@ -159,7 +159,7 @@ TABLES = (
             *ints("id"),
             *text("host", "binary"),
             *bools("disabled", "forced_down"),
-            *times("last_seen_up", "updated_at"),
+            *times("created_at", "last_seen_up", "updated_at"),
             *ints("version"),
             DELETED,
         ),
@@ -170,7 +170,7 @@ TABLES = (
         columns=(
             *ints("id"),
             *text("uuid", "host", "hypervisor_hostname", "hypervisor_type"),
-            *times("updated_at"),
+            *times("created_at", "updated_at"),
             DELETED,
         ),
     ),

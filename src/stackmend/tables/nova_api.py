@@ -35,6 +35,13 @@ TABLES = (
         columns=(*ints("id"), *text("instance_uuid", "project_id"), *times("created_at")),
         where="t.instance_uuid IS NOT NULL",
     ),
+    Table(service="nova_api", name="request_specs", columns=(*ints("id"), *text("instance_uuid"))),
+    Table(
+        service="nova_api",
+        name="instance_group_member",
+        columns=(*ints("id", "group_id"), *text("instance_uuid"), *times("created_at")),
+    ),
+    Table(service="nova_api", name="aggregate_hosts", columns=(*ints("id", "aggregate_id"), *text("host"))),
     # availability zones known to Nova: device_owner of a port names one (G-OWNER)
     Table(
         service="nova_api",

@@ -36,7 +36,7 @@ from stackmend_lab.plants.neutron import (
     router_port_drift,
 )
 from stackmend_lab.plants.nova import info_cache_stale_port, nova_bdm_cinder_detached
-from stackmend_lab.plants.placement import allocation_orphan, allocation_wrong_provider
+from stackmend_lab.plants.placement import allocation_missing, allocation_orphan, allocation_wrong_provider
 
 from ...support.planning import plan_for
 from .fake import Fake
@@ -103,6 +103,9 @@ CASES = {
     "an allocation of the wrong host": Case(
         "allocation-wrong-provider", allocation_wrong_provider.plant, ("PUT allocations/{server}",),
         ("PUT allocations/{server}",),
+    ),
+    "a server without an allocation": Case(
+        "allocation-missing", allocation_missing.plant, ("PUT allocations/{server}",), ("PUT allocations/{server}",)
     ),
     "a volume that is still attached": Case(
         "volume-stuck-detaching", volume_stuck_detaching.plant, ("POST volumes/{volume}/action",),

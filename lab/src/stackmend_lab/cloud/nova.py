@@ -74,7 +74,7 @@ def _api(emit: Emit, world: World, its: Things) -> None:
     plan, created = its.plan, text(its.plan.created)
     project, user = world.project(plan.project), world.user(plan.project)
     cell = None if plan.kind == "unscheduled" else CELL_IDS[its.cell]
-    queued = 1 if plan.deleted else 0
+    queued = 1 if plan.deleted or plan.kind == "soft_deleted" else 0
     emit("nova_api", "instance_mappings", _MAPPING,
          (world.next("nova_api", "instance_mappings"), plan.uuid, cell, project, user, queued, created))  # fmt: skip
     spec = request_spec(project, user, plan.flavor, plan.uuid, volume_backed=plan.kind == "volume_backed")

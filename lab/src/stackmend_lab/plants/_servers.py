@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
+from stackmend_lab.plants._hosts import inventory, map_host
 from stackmend_lab.plants._networks import place_port, secure_port
 
 #: seconds; longer than the age that any server check waits for
@@ -67,6 +68,9 @@ def alone(cloud: CloudRows, server: Server, *, silent: bool = False) -> str:
         cloud.update(server.database, "services", {"host": host}, last_seen_up=beat, updated_at=beat)
     number = cloud.insert("placement", "resource_providers", uuid=node, name=host, generation=1)
     cloud.update("placement", "resource_providers", {"id": number}, root_provider_id=number)
+    for kind, total in ((1, 64), (2, 512000), (3, 20000)):
+        inventory(cloud, int(number), kind, total)
+    map_host(cloud, host, server.cell)
     cloud.update("placement", "allocations", {"consumer_id": server.uuid}, resource_provider_id=number)
     settle(cloud, server, host, host, numbers["compute_nodes"])
     for port in server.ports:
@@ -157,8 +161,14 @@ def new_consumer(
     cloud: CloudRows, consumer: str, provider_id: int, *, kind: str | None = "INSTANCE", age: float = OLD
 ) -> None:
     """Insert a consumer of that type (None: older than types) with allocations of every resource class of a server."""
+    sql = "SELECT project_id FROM instance_mappings WHERE instance_uuid = :u"
+    owner = 1
+    for mapping in cloud.rows("nova_api", sql, {"u": consumer}):
+        known = {"p": mapping["project_id"]}
+        for project in cloud.rows("placement", "SELECT id FROM projects WHERE external_id = :p", known):
+            owner = project["id"]
     cloud.insert(
-        "placement", "consumers", uuid=consumer, project_id=1, user_id=1, generation=1,
+        "placement", "consumers", uuid=consumer, project_id=owner, user_id=owner, generation=1,
         consumer_type_id=None if kind is None else _consumer_type(cloud, kind),
         created_at=cloud.ago(age), updated_at=cloud.ago(age),
     )  # fmt: skip
