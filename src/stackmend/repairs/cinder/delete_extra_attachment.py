@@ -28,8 +28,8 @@ from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Manual, Record, Risk, Step
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded, shown
-from stackmend.repairs.cinder._rows import soft_delete, soft_delete_all
 from stackmend.repairs.common import idle, quiet, settled
+from stackmend.repairs.volume_rows import soft_delete, soft_delete_all
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:

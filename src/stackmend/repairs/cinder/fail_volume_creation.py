@@ -28,8 +28,8 @@ from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Risk, Step
 from stackmend.repairs.calls import api_of, guarded, shown
-from stackmend.repairs.cinder._rows import work_dropped
 from stackmend.repairs.common import change
+from stackmend.repairs.volume_rows import work_dropped
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:

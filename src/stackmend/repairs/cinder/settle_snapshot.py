@@ -25,8 +25,8 @@ from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, ExpectRow, Record, Risk, Step
 from stackmend.repairs.calls import api_of, guarded, shown
-from stackmend.repairs.cinder._rows import work_dropped
 from stackmend.repairs.common import change
+from stackmend.repairs.volume_rows import work_dropped
 
 _STUCK = frozenset({"creating", "deleting", "error_deleting", "updating", "unmanaging", "restoring", "backing-up"})
 

@@ -30,8 +30,8 @@ from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, ExpectRow, Manual, Record, Risk, Step
 from stackmend.repairs.calls import api_of, guarded, shown
-from stackmend.repairs.cinder._rows import work_dropped
 from stackmend.repairs.common import change
+from stackmend.repairs.volume_rows import work_dropped
 
 #: statuses in which nothing but a copy, a transfer or the driver holds the volume
 _HELD = frozenset({
