@@ -46,7 +46,7 @@ Reported = TypeVar("Reported", Unrepaired, Action)
 #: so many servers that any plant finds what it needs
 FEW = 250
 #: so many that all plants and look-alikes find one each
-MANY = 1500
+MANY = 2500
 HEALTHY = 10_000
 #: so many cases that a small cloud has what all of them need
 HANDFUL = 10
