@@ -13,6 +13,7 @@ from stackmend.drivers.disks.exporter import Layer
 from stackmend.drivers.disks.sandbox import Opened
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.objects.inspection import Journal, Kind, Volume
+from stackmend.report.objects.inspection import how_new
 
 from ...support import guest_disks as made
 from ...support.guest_disks import MIB
@@ -119,7 +120,10 @@ def test_a_dirty_xfs_is_said_to_be_older(dirty_xfs: Path) -> None:
     with opened(raw(dirty_xfs), appliance=0) as disk:
         assert volume(disk, "disk").journal is Journal.STALE
         assert volume(disk, "disk").journal.value == "not replayed: older than the crash"
-        assert volume(disk, "disk").problem == "its log is not replayed: [hosts] libguestfs is 0"
+        why = "its log is not replayed: [hosts] libguestfs is 0"
+        assert volume(disk, "disk").problem == why
+        said = how_new(disk.entries("/")[3])
+        assert said == f"disk: xfs, journal: not replayed: older than the crash ({why})"
         assert content(disk, "/notes") == b"written before\n"
 
 

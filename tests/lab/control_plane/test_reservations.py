@@ -20,7 +20,7 @@ from . import sdk_errors
 
 CIDR = ip_network("10.77.0.0/24")
 #: for a nearly full network: every further address would be a port to create and to delete
-SMALL = ip_network("10.77.0.0/24")
+SMALL = ip_network("10.77.0.0/28")
 GATEWAY = str(CIDR[1])
 
 
