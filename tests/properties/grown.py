@@ -14,7 +14,7 @@ import duckdb
 
 #: tables of what servers share
 SHARED = frozenset({
-    "cinder_services", "glance_images", "keystone_project", "nova_api_aggregate_hosts",
+    "cinder_quota_usages", "cinder_services", "glance_images", "keystone_project", "nova_api_aggregate_hosts",
     "nova_api_aggregate_metadata", "nova_api_cell_mappings", "nova_api_host_mappings", "nova_compute_nodes",
     "nova_services", "placement_compute_traits", "placement_consumer_types", "placement_inventories",
     "placement_projects", "placement_resource_classes", "placement_resource_providers", "placement_users",
@@ -28,6 +28,8 @@ _SHARED_IDS = frozenset({
 })  # fmt: skip
 #: the address of a VIF row ends with its port's id; a row of a child table is named by an id
 _ENDS_WITH_ID = frozenset({("nova_virtual_interfaces", "address"), ("nova_leftover_children", "row_id")})
+#: sums of what is copied, in tables that are not
+_SUMS = frozenset({("cinder_quota_usages", "in_use")})
 _MARKER = "00000000-0000-0000-0000-000000000000"
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 #: more rows than one copy of a table has
@@ -40,7 +42,8 @@ def grow(source: Path, target: Path, times: int) -> None:
         for folder in sorted(path for path in source.iterdir() if path.is_dir()):
             (target / folder.name).mkdir(parents=True)
             for file in sorted(folder.glob("*.parquet")):
-                _copy(db, folder.name, file, target / folder.name / file.name, 1 if folder.name in SHARED else times)
+                rows = 1 if folder.name in SHARED else times
+                _copy(db, folder.name, file, target / folder.name / file.name, rows, times)
 
 
 def differs(label: str, name: str) -> bool:
@@ -49,9 +52,12 @@ def differs(label: str, name: str) -> bool:
     return label not in SHARED and (is_id or (label, name) in _ENDS_WITH_ID)
 
 
-def _copy(db: duckdb.DuckDBPyConnection, label: str, source: Path, target: Path, times: int) -> None:
+def _copy(db: duckdb.DuckDBPyConnection, label: str, source: Path, target: Path, times: int, copies: int) -> None:
     described = db.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(source)]).fetchall()
-    values = ", ".join(_value(label, name, kind) for name, kind, *_ in described)
+    values = ", ".join(
+        f'"{name}" * {copies} AS "{name}"' if (label, name) in _SUMS else _value(label, name, kind)
+        for name, kind, *_ in described
+    )
     db.execute(f"COPY (SELECT {values} FROM read_parquet('{source}') t, range({times}) r(k)) TO '{target}'")
 
 

@@ -62,6 +62,19 @@ VOLUME_GIVEN_UP = frozenset({"error_deleting", "error", "available", "error_rest
 CREATING = frozenset({"creating", "downloading"})
 #: statuses of a snapshot that is being deleted, or was never created
 SNAPSHOT_GIVEN_UP = ("deleting", "error_deleting", "deleted", "error")
+#: statuses of a volume that a copy, a transfer or its driver holds, and that one of them should end
+VOLUME_HELD = frozenset({
+    "uploading", "retyping", "extending", "error_extending", "backing-up", "error_backing-up", "restoring-backup",
+    "awaiting-transfer",
+})  # fmt: skip
+#: statuses of a snapshot that its driver, or a backup, should end
+SNAPSHOT_HELD = frozenset(
+    {"creating", "deleting", "error_deleting", "updating", "unmanaging", "restoring", "backing-up"}
+)
+#: statuses of a backup whose content is complete
+BACKUP_WHOLE = frozenset({"available", "restoring"})
+#: statuses of a backup that cinder-backup is working on -> what it sets when it starts again
+BACKUP_SETTLED: Mapping[object, str] = {"creating": "error", "restoring": "available", "deleting": "error"}
 #: statuses of a backup that is being created or restored
 COPYING = ("creating", "restoring")
 #: (status, attach_status) of an attached volume

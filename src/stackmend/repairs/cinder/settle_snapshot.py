@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud.states import SNAPSHOT_HELD
 from stackmend.model.finding import Row
 from stackmend.model.operations.block_storage import ResetSnapshotStatus
 from stackmend.model.protocols import Live
@@ -27,8 +28,6 @@ from stackmend.model.step import ExpectNone, ExpectRow, Record, Risk, Step
 from stackmend.repairs.calls import api_of, guarded, shown
 from stackmend.repairs.common import change
 from stackmend.repairs.volume_rows import work_dropped
-
-_STUCK = frozenset({"creating", "deleting", "error_deleting", "updating", "unmanaging", "restoring", "backing-up"})
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -63,7 +62,7 @@ def _settled(snapshot: Record) -> str:
 def _snapshot(target: Row, live: Live) -> Record | None:
     """Its row; None if nothing needs to be done."""
     snapshot: Record | None = live.row("cinder", "snapshots", {"id": str(target["snapshot"])})
-    if snapshot is None or snapshot["deleted"] or snapshot["status"] not in _STUCK:
+    if snapshot is None or snapshot["deleted"] or snapshot["status"] not in SNAPSHOT_HELD:
         return None
     if snapshot["group_snapshot_id"] or snapshot["cgsnapshot_id"]:
         raise CannotRepair(f"snapshot {snapshot['id']} is part of a group snapshot: delete the group snapshot")

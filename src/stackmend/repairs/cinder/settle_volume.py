@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 from stackmend.cloud.evidence import attachments
 from stackmend.cloud.evidence.attachments import VolumeReading
-from stackmend.cloud.states import COPYING, SETTLED
+from stackmend.cloud.states import COPYING, SETTLED, VOLUME_HELD
 from stackmend.model.finding import Row
 from stackmend.model.operations.block_storage import ResetStatus
 from stackmend.model.protocols import Live
@@ -32,12 +32,6 @@ from stackmend.model.step import ExpectNone, ExpectRow, Manual, Record, Risk, St
 from stackmend.repairs.calls import api_of, guarded, shown
 from stackmend.repairs.common import change
 from stackmend.repairs.volume_rows import work_dropped
-
-#: statuses in which nothing but a copy, a transfer or the driver holds the volume
-_HELD = frozenset({
-    "uploading", "retyping", "extending", "error_extending", "backing-up", "error_backing-up", "restoring-backup",
-    "awaiting-transfer",
-})  # fmt: skip
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -83,7 +77,7 @@ def _others(volume: str) -> Iterator[tuple[str, Record]]:
 def _stuck(target: Row, live: Live) -> VolumeReading | None:
     """What is recorded of the volume; None if nothing needs to be done."""
     seen = attachments.read(live, target["volume"])
-    if seen.row is None or seen.row["deleted"] or seen.row["status"] not in _HELD:
+    if seen.row is None or seen.row["deleted"] or seen.row["status"] not in VOLUME_HELD:
         return None
     volume = seen.live()
     for table, where in _others(seen.volume):

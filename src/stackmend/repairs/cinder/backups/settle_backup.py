@@ -21,13 +21,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.cloud.evidence import attachments
+from stackmend.cloud.states import BACKUP_SETTLED
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Manual, Record, Risk, Step
 from stackmend.repairs.common import change
 
-_SETTLED = {"creating": "error", "restoring": "available", "deleting": "error"}
 #: what cinder-backup writes on such a backup
 _REASON = "incomplete backup reset on manager restart"
 
@@ -35,7 +35,7 @@ _REASON = "incomplete backup reset on manager restart"
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Cinder's database; none if the backup is no longer stuck."""
     backup: Record | None = live.row("cinder", "backups", {"id": str(target["backup"])})
-    if backup is None or backup["deleted"] or backup["status"] not in _SETTLED:
+    if backup is None or backup["deleted"] or backup["status"] not in BACKUP_SETTLED:
         return
     for service in live.rows("cinder", "services", {"binary": "cinder-backup", "host": backup["host"], "deleted": 0}):
         if target.get("code") == "service-silent":
@@ -53,7 +53,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         yield from _volume_back(live, str(backup["restore_volume_id"]), "restoring-backup")
     if backup["snapshot_id"] and backup["status"] != "deleting":
         yield from _snapshot_back(live, str(backup["snapshot_id"]))
-    after: Record = {"status": _SETTLED[str(backup["status"])]}
+    after: Record = {"status": BACKUP_SETTLED[backup["status"]]}
     if backup["status"] == "creating":
         after["fail_reason"] = _REASON
     yield change(live, "cinder", "backups", backup, after, ("deleted", "updated_at", "host", "restore_volume_id"))

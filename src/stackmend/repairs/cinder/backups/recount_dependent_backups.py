@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud.states import BACKUP_WHOLE
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
@@ -30,7 +31,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         raise CannotRepair(f"Cinder has no live backup {target['backup']}")
     children = live.rows("cinder", "backups", {"parent_id": backup["id"], "deleted": 0})
     for child in children:
-        if child["status"] not in ("available", "restoring"):
+        if child["status"] not in BACKUP_WHOLE:
             raise CannotRepair(f"backup {child['id']}, which depends on it, is {child['status']}")
     if int(str(backup["num_dependent_backups"] or 0)) == len(children):
         return
