@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A project that Keystone does not have still owns servers, volumes, images or ports.
+"""A project that Keystone does not have still owns servers, volumes or images.
 
 ## What is wrong
-Live servers, volumes, images or ports name a project that is not in Keystone. All of one project are one finding. The
-`code` says what it owns:
+Live servers, volumes or images name a project that is not in Keystone. All of one project are one finding, with the
+number of its ports. The `code` says what it owns:
 
 * `servers`: servers, and perhaps more;
-* `storage`: volumes or images;
-* `ports`: only ports.
+* `storage`: volumes or images.
 
-Ports of Neutron itself have no project and are left alone. Resources younger than an hour are not counted.
+A project that owns nothing but ports is not reported, and neither are ids that are not of Keystone's form. Resources
+younger than an hour are not counted.
 
 ## Why it matters
 Nobody can log in to that project: its servers run on, its volumes occupy space, its addresses are not given to others,
@@ -41,7 +41,6 @@ CHECK = Check(
     codes={
         "servers": "its servers may still run",
         "storage": "its volumes or images still occupy space",
-        "ports": "its ports still hold addresses",
     },
     resource=("project", "project"),
     key=("project",),
@@ -76,14 +75,14 @@ CHECK = Check(
             SELECT project_id, REPLACE(project_id, '-', '') AS dashless, SUM(servers) AS servers,
                    SUM(volumes) AS volumes, SUM(images) AS images, SUM(ports) AS ports
               FROM owned
-             WHERE project_id NOT IN ('', 'None')
+             WHERE LENGTH(REPLACE(project_id, '-', '')) = 32
              GROUP BY project_id
+            HAVING SUM(servers) + SUM(volumes) + SUM(images) > 0
         )
         SELECT s.project_id AS project, CAST(s.servers AS BIGINT) AS servers,
                CAST(s.volumes AS BIGINT) AS volumes, CAST(s.images AS BIGINT) AS images,
                CAST(s.ports AS BIGINT) AS ports,
-               CASE WHEN s.servers > 0 THEN 'servers' WHEN s.volumes + s.images > 0 THEN 'storage'
-                    ELSE 'ports' END AS code
+               CASE WHEN s.servers > 0 THEN 'servers' ELSE 'storage' END AS code
           FROM summed s
           LEFT JOIN keystone_project p ON REPLACE(p.id, '-', '') = s.dashless
          WHERE p.id IS NULL""",

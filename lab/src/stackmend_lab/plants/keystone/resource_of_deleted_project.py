@@ -28,14 +28,7 @@ def image(cloud: CloudRows) -> dict[str, Any]:
     return {"project": project}
 
 
-def port(cloud: CloudRows) -> dict[str, Any]:
-    """A port that its owner had made in a shared network."""
-    project = uuid.uuid4().hex
-    new_port(cloud, cloud.pick("active"), project_id=project, device_id="", device_owner="", name="spare")
-    return {"project": project}
-
-
-VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"image": image, "port": port}
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"image": image}
 NOT_REPAIRED = dict.fromkeys(("plant", *VARIANTS), "find the owner")
 
 
@@ -55,6 +48,12 @@ def of_nobody(cloud: CloudRows) -> None:
     new_image(cloud, owner=None)
 
 
+def only_ports(cloud: CloudRows) -> None:
+    """A port in a shared network, of a project that owns nothing else."""
+    values = {"project_id": uuid.uuid4().hex, "device_id": "", "device_owner": ""}
+    new_port(cloud, cloud.pick("active"), name="spare", **values)
+
+
 def just_made(cloud: CloudRows) -> None:
     """A volume of a project that was made after Keystone was read."""
     new_volume(cloud, uuid.uuid4().hex, created_at=cloud.ago(60), updated_at=cloud.ago(60))
@@ -64,5 +63,6 @@ LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "with_dashes": with_dashes,
     "of_a_domain": of_a_domain,
     "of_nobody": of_nobody,
+    "only_ports": only_ports,
     "just_made": just_made,
 }

@@ -57,6 +57,8 @@ def unshelved(cloud: CloudRows) -> None:
     server = cloud.pick("stopped")
     node = _taken(cloud, server)
     cloud.update(server.database, "instances", {"uuid": server.uuid}, launched_on=node["host"])
+    held = {"instance_uuid": server.uuid, "deleted": 0}
+    cloud.update("cinder", "volume_attachment", held, attached_host=node["host"])
 
 
 def just_taken(cloud: CloudRows) -> None:
