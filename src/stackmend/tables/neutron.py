@@ -102,7 +102,8 @@ TABLES = (
         columns=(
             *text("id", "network_id", "network_type"),
             Column("physical_network", expr="COALESCE(t.physical_network, '')"),
-            *ints("segmentation_id"),
+            *ints("segmentation_id", "standard_attr_id"),
+            *bools("is_dynamic"),
         ),
     ),
     # of tunnels only the ids in use: there may be millions of others
