@@ -102,12 +102,12 @@ ELSEWHERE = {("relocate-server", "db"), ("reattach-ports", "db")}
 #: proved in the embedded cloud alone so far: most of their findings name no object by which a plan can be narrowed
 NOT_YET = frozenset(
     {
-        "correct-consumer-owner", "correct-queued-for-delete", "create-allocation", "defuse-evacuation-record",
-        "delete-floating-ip-port", "delete-router-port", "delete-stale-dhcp-port",
-        "delete-standard-attribute", "drop-aggregate-host", "drop-build-request", "drop-group-members",
-        "free-pci-device", "map-server", "mend-consumer", "mend-host-mapping", "mend-provider-root",
-        "restore-request-spec", "drop-duplicate-binding", "mend-binding-levels", "mend-ipallocation",
-        "mend-ipam-allocation", "mend-router-port", "mend-segment-allocation", "restore-port-binding",
+        "correct-compute-id", "correct-consumer-owner", "correct-queued-for-delete", "create-allocation",
+        "defuse-evacuation-record", "delete-floating-ip-port", "delete-router-port", "delete-stale-dhcp-port",
+        "delete-standard-attribute", "drop-aggregate-host", "drop-build-request", "drop-duplicate-binding",
+        "drop-group-members", "free-pci-device", "map-server", "mend-binding-levels", "mend-consumer",
+        "mend-host-mapping", "mend-ipallocation", "mend-ipam-allocation", "mend-provider-root", "mend-router-port",
+        "mend-segment-allocation", "restore-port-binding", "restore-request-spec",
     }
 )  # fmt: skip
 ELSEWHERE |= {(repair, strategy) for repair, strategy in pairs() if repair in NOT_YET}
