@@ -50,7 +50,7 @@ def of_nobody(cloud: CloudRows) -> None:
 
 def only_ports(cloud: CloudRows) -> None:
     """A port in a shared network, of a project that owns nothing else."""
-    values = {"project_id": uuid.uuid4().hex, "device_id": "", "device_owner": ""}
+    values: dict[str, Any] = {"project_id": uuid.uuid4().hex, "device_id": "", "device_owner": ""}
     new_port(cloud, cloud.pick("active"), name="spare", **values)
 
 

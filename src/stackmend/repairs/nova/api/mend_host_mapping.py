@@ -25,7 +25,7 @@ from stackmend.model.step import ExpectNone, ExpectRow, InsertRow, Record, Risk,
 from stackmend.model.values import whole
 from stackmend.repairs.common import change
 from stackmend.repairs.deletion import removed
-from stackmend.repairs.nova_api.drop_aggregate_host import no_such_host
+from stackmend.repairs.nova.api.drop_aggregate_host import no_such_host
 
 _TABLE = "host_mappings"
 
