@@ -117,7 +117,7 @@ class Desk:
         """Make a plan by one strategy for these findings; ``chosen``: the repairs, if there are several."""
         out = self.folder / f"{name}.json"
         allow = ["--allow-db"] if strategy == "db" else []
-        asked = [word for words in sorted({_asked(finding) for finding in findings}) for word in words]
+        asked = [word for finding in findings for word in ("--finding", finding["fingerprint"])]
         asked += [word for repair in sorted(chosen) for word in ("--repair", repair)]
         codes = (Exit.CLEAN, Exit.FINDINGS)
         self.run("plan", "create", "--via", strategy, *allow, *asked, "--out", str(out), "-f", "json", codes=codes)
@@ -454,13 +454,6 @@ def same(key: Json, found: Json) -> bool:
     """Whether two keys name one thing: their common values are the same."""
     both = key.keys() & found.keys()
     return bool(both) and all(key[name] == found[name] for name in both)
-
-
-def _asked(finding: Json) -> tuple[str, str]:
-    """The option that narrows a plan to a finding, and its value."""
-    options = {"port": "--port", "volume": "--volume", "consumer": "--server", "server": "--server"}
-    known = {**finding["evidence"], **finding["key"]}
-    return next((option, str(known[name])) for name, option in options.items() if known.get(name))
 
 
 def _told(finding: Json) -> str:

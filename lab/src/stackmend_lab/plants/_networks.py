@@ -210,7 +210,7 @@ def move_binding(cloud: CloudRows, port: str, host: str) -> None:
 
 def other_host(cloud: CloudRows, server: Server) -> str:
     """Another compute host of the server's cell."""
-    sql = "SELECT host FROM compute_nodes WHERE host <> :h AND hypervisor_type = 'QEMU' ORDER BY host"
+    sql = "SELECT host FROM compute_nodes WHERE host <> :h AND hypervisor_type <> 'ironic' ORDER BY host"
     return str(cloud.rows(server.database, sql, {"h": server.host or ""})[0]["host"])
 
 

@@ -36,7 +36,7 @@ def touch(cloud: CloudRows, server: Server, seconds: float = OLD) -> None:
 
 def neighbour(cloud: CloudRows, server: Server) -> dict[str, Any]:
     """The compute node of another host in the server's cell."""
-    sql = "SELECT * FROM compute_nodes WHERE host <> :h AND hypervisor_type = 'QEMU' AND deleted = 0 ORDER BY id"
+    sql = "SELECT * FROM compute_nodes WHERE host <> :h AND hypervisor_type <> 'ironic' AND deleted = 0 ORDER BY id"
     found: dict[str, Any] = cloud.rows(server.database, sql, {"h": server.host or ""})[0]
     return found
 
