@@ -70,6 +70,19 @@ def standard(cloud: CloudRows, kind: str, created: str) -> int:
     return int(cloud.insert("neutron", "standardattributes", **values, description=""))
 
 
+def new_subport(cloud: CloudRows, server: Server, host: str) -> str:
+    """A subport of a new trunk on the server's port, bound to a host."""
+    trunk, created = str(uuid.uuid4()), cloud.ago(OLD)
+    cloud.insert(
+        "neutron", "trunks", id=trunk, project_id=server.project_id, name="uplink", admin_state_up=1,
+        port_id=server.ports[0], status="ACTIVE", standard_attr_id=standard(cloud, "trunks", created),
+    )  # fmt: skip
+    values = {"device_owner": "trunk:subport", "status": "ACTIVE"}
+    port = new_port(cloud, server, trunk, created, host, **values)
+    cloud.insert("neutron", "subports", port_id=port, trunk_id=trunk, segmentation_type="vlan", segmentation_id=200)
+    return port
+
+
 def new_port(cloud: CloudRows, beside: Server, device: str, created: str, host: str = "", **values: Any) -> str:
     """Insert a complete port in a server's network: addresses, binding, security; returns its id.
 

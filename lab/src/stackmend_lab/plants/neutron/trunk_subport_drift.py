@@ -7,20 +7,20 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from stackmend_lab.cloud import CloudRows, Server
-from stackmend_lab.plants._networks import OLD, attribute, keep, new_port, standard
+from stackmend_lab.cloud import CloudRows
+from stackmend_lab.plants._networks import OLD, attribute, keep, new_port, new_subport
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
     """The server was moved, and the agent did not bind its subport on the new host."""
     server = cloud.pick("premade_port")
-    return {"port": _subport(cloud, server, "compute-before")}
+    return {"port": new_subport(cloud, server, "compute-before")}
 
 
 def not_marked(cloud: CloudRows) -> dict[str, Any]:
     """The owner of the port was cleared by SQL."""
     server = cloud.pick("premade_port")
-    port = _subport(cloud, server, str(server.host))
+    port = new_subport(cloud, server, str(server.host))
     cloud.update("neutron", "ports", {"id": port}, device_owner="", device_id="")
     return {"port": port}
 
@@ -28,7 +28,7 @@ def not_marked(cloud: CloudRows) -> dict[str, Any]:
 def of_a_load_balancer(cloud: CloudRows) -> dict[str, Any]:
     """Something else has taken the port over, although the trunk still has it."""
     server = cloud.pick("premade_port")
-    port = _subport(cloud, server, str(server.host))
+    port = new_subport(cloud, server, str(server.host))
     cloud.update("neutron", "ports", {"id": port}, device_owner="Octavia", device_id=f"lb-{port}")
     return {"port": port}
 
@@ -48,36 +48,23 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
 NOT_REPAIRED = {"of_a_load_balancer": "is also that of Octavia", "no_row": "openstack network trunk set --subport"}
 
 
-def _subport(cloud: CloudRows, server: Server, host: str) -> str:
-    """A subport of a new trunk on the server's port, bound to a host."""
-    trunk, created = str(uuid.uuid4()), cloud.ago(OLD)
-    cloud.insert(
-        "neutron", "trunks", id=trunk, project_id=server.project_id, name="uplink", admin_state_up=1,
-        port_id=server.ports[0], status="ACTIVE", standard_attr_id=standard(cloud, "trunks", created),
-    )  # fmt: skip
-    values = {"device_owner": "trunk:subport", "status": "ACTIVE"}
-    port = new_port(cloud, server, trunk, created, host, **values)
-    cloud.insert("neutron", "subports", port_id=port, trunk_id=trunk, segmentation_type="vlan", segmentation_id=200)
-    return port
-
-
 def parent_moving(cloud: CloudRows) -> None:
     """The parent is live-migrated: it has bindings to two hosts."""
     server = cloud.pick("live_migrating")
     keep(cloud, server, server.ports[0], True)
-    _subport(cloud, server, str(server.host))
+    new_subport(cloud, server, str(server.host))
 
 
 def parent_unbound(cloud: CloudRows) -> None:
     """The server is shelved: its port is bound to no host, and the subport still to the last one."""
     server = cloud.pick("shelved_offloaded")
     keep(cloud, server, server.ports[0], True)
-    _subport(cloud, server, "compute-before")
+    new_subport(cloud, server, "compute-before")
 
 
 def just_bound(cloud: CloudRows) -> None:
     """Neutron wrote the subport a minute ago."""
-    port = _subport(cloud, cloud.pick("premade_port"), "compute-before")
+    port = new_subport(cloud, cloud.pick("premade_port"), "compute-before")
     attribute(cloud, port, updated_at=cloud.ago(60))
 
 
