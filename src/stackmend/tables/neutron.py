@@ -46,8 +46,8 @@ TABLES = (
     # not dns_name, which Nova sets
     Table(service="neutron", name="portdnses", columns=text("port_id", "dns_domain"), optional=True),
     Table(service="neutron", name="qos_port_policy_bindings", columns=text("port_id"), optional=True),
-    Table(service="neutron", name="trunks", columns=text("id", "port_id"), optional=True),
-    Table(service="neutron", name="subports", columns=text("port_id", "trunk_id"), optional=True),
+    Table(service="neutron", name="trunks", columns=text("id", "port_id")),
+    Table(service="neutron", name="subports", columns=text("port_id", "trunk_id")),
     Table(
         service="neutron",
         name="tags",

@@ -60,7 +60,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShowingFake]:
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, ShowingFake]]:
     """A cloud with everything wrong that a cloud of plants has, and everything that only looks so."""
-    cloud = build(tmp_path_factory.mktemp("broken") / "cloud", servers=1500, seed=9)
+    cloud = build(tmp_path_factory.mktemp("broken") / "cloud", servers=3500, seed=9)
     for module in plants.modules().values():
         for make in (module.plant, *getattr(module, "VARIANTS", {}).values(), *module.LOOK_ALIKES.values()):
             make(cloud)
@@ -104,7 +104,11 @@ def test_a_healthy_cloud_in_small_pages(healthy: ShowingFake, asked: Callable[..
     assert report.findings == ()
     answered = {name for name, result in report.checks.items() if result.outcome is CheckOutcome.OK}
     assert answered == WHOLE
-    assert all("does not show" in report.checks[name].reason for name in CHECKS.keys() - WHOLE - {"unreadable-row"})
+    rest = CHECKS.keys() - WHOLE - {"unreadable-row"}
+    reasons = {name: report.checks[name].reason for name in rest}
+    # of Glance and Keystone no account is asked
+    known = ("does not show", "not configured")
+    assert {name: why for name, why in reasons.items() if not any(one in why for one in known)} == {}
     assert report.exit is Exit.INCOMPLETE
     assert all(source.api and not source.error for source in report.manifest.sources if source.rows)
     assert healthy.changes() == []
@@ -229,7 +233,8 @@ def test_what_only_novas_databases_tell(tmp_path_factory: pytest.TempPathFactory
 
 def test_every_check_of_servers_that_are_gone_says_what_an_api_does_not_tell() -> None:
     """Whatever a check calls a server that exists nowhere, by Nova's API alone it is not sure of it."""
-    concerned = {name for name, check in CHECKS.items() if "existing_servers" in check.sql}
+    answered = WHOLE | PARTLY
+    concerned = {name for name, check in CHECKS.items() if "existing_servers" in check.sql and name in answered}
     assert concerned == {"allocation-orphan", "port-without-server", "volume-in-use-server-gone"}
     for name in concerned:
         codes = {a or b for a, b in re.findall(r"THEN '(\S+)'|ELSE '(\S+)' END AS code", CHECKS[name].sql)}
