@@ -125,6 +125,10 @@ class Scene:
         It is started again, gives up the migration, and three hours pass.
         """
         target = self._died_in_move(server, action)
+        # a cache that was refreshed between the two halves of Neutron's change of binding says unbound, and with such
+        # a NIC nova-compute does not start; whoever had that would have it mended before
+        bound = """REPLACE(network_info, '"type": "unbound"', '"type": "ovs"')"""
+        self.sql(self.cell, f"UPDATE instance_info_caches SET network_info = {bound} WHERE instance_uuid = %s", server)
         self.revive(f"nova-compute-{self.host}")
         self.wait_row(self.cell, "SELECT uuid FROM instances WHERE uuid = %s AND task_state IS NULL", server)
         if server not in self.plane.guests(self.host):
