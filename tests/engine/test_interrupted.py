@@ -264,6 +264,33 @@ def test_the_temporary_folder_is_known_before_a_signal_ends_anything(tmp_path: P
     assert done.stdout.split() == ["None", str(tmp_path)]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_before_signals_are_handled(number: signal.Signals, tmp_path: Path) -> None:
+    """While tempfile probes its folder: it waits, and then ends the command like any other, without its probe."""
+    told = (
+        "import os, sys\n"
+        "from stackmend.cli import signals\n"
+        "def probing(event, args):\n"
+        f"    if event == 'open' and str(args[0]).startswith('{tmp_path}'):\n"
+        f"        os.kill(os.getpid(), {int(number)})\n"
+        "sys.addaudithook(probing)\n"
+        "try:\n"
+        "    with signals.ending():\n"
+        "        print('not reached')\n"
+        "except KeyboardInterrupt as problem:\n"
+        "    print(signals.exit_code(problem))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", told],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [str(128 + number)], "")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("takes_it_for", [ValueError, None])
 def test_an_interruption_that_somebody_took_for_a_failure(takes_it_for: type[Exception] | None) -> None:
     """A library calls Python, and says in an error of its own, or not at all, that this was interrupted."""
