@@ -127,14 +127,11 @@ def checks_index() -> str:
     tables = ""
     for area in sorted(set(areas().values())):
         some = sorted((item for item in checks().items() if areas()[item[0]] == area), key=_entry)
-        tables += (
-            f"\n## {area.capitalize()}\n\n| check | what is wrong | severity | repair | by |\n|---|---|---|---|---|\n"
-        )
+        tables += f"\n## {area.capitalize()}\n\n{_CHECK_COLUMNS}"
         tables += "".join(_check_row(name, module, check) for name, (module, check) in some)
     tree = "\n".join(sorted(checks()))
     return (
         "# Checks\n\nWhat `stackmend audit` asks. In the terminal: `stackmend check list`, `stackmend check show NAME`."
-        "\n\n"
         " `audit --area` and `audit --severity` run some of them.\n"
         f"{tables}\n"
         f"```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
