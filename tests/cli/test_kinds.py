@@ -108,3 +108,15 @@ def test_what_other_checks_found_stays_listed(typed: Type) -> None:
     after = json.loads(typed("finding", "list", "-f", "json").out)
     assert {one["check"] for one in after} == {one["check"] for one in before}
     assert len(before) == len(after) == 3
+
+
+def test_what_a_check_without_an_answer_found_before_stays_listed(typed: Type, broken: Cloud) -> None:
+    """A database that lacks a table takes no finding off the list: no answer is no mending."""
+    typed("audit", "--settle", "0")
+    before = json.loads(typed("finding", "list", "-f", "json").out)
+    broken.execute("cinder", "PRAGMA foreign_keys = OFF")
+    broken.execute("cinder", "DROP TABLE volume_attachment")
+    assert typed("audit", "--settle", "0").code == Exit.INCOMPLETE
+    after = json.loads(typed("finding", "list", "-f", "json").out)
+    assert {one["fingerprint"] for one in after} == {one["fingerprint"] for one in before}
+    assert "volume-stuck-detaching" in {one["check"] for one in after}

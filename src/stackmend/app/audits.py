@@ -321,7 +321,7 @@ def _remembered(
             gone = [mark for mark, k in known.items() if whole and k.check in sure and mark not in seen]
             journal.remember(cloud, seen, gone, now)
             if whole:
-                keep_last(session.config, listed, results)
+                keep_last(session.config, listed, sure)
     except JournalError as problem:
         return listed, held, (f"the history of findings is not available: {problem.message}",)
     return listed, held, ()

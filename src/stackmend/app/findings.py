@@ -26,10 +26,10 @@ _LAST = "last-audit.json"
 def keep_last(config: Config, findings: list[Finding], checks: Collection[str]) -> None:
     """Save the findings of an audit for ``finding list``, readable only by their owner.
 
-    ``checks`` are those that ran: what an earlier audit found by others is kept.
+    ``checks`` are those that had an answer: what an earlier audit found by others is kept.
     """
-    target = config.state / _LAST
-    kept = [finding for finding in _kept(target) if finding.check not in checks]
+    target, new = config.state / _LAST, {finding.fingerprint for finding in findings}
+    kept = [old for old in _kept(target) if old.check not in checks and old.fingerprint not in new]
     temporary = target.with_name(f".{_LAST}.{os.getpid()}")
     try:
         config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
