@@ -90,7 +90,7 @@ def _attributes(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
 
 
 def _bindings(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
-    for port in _of(look, wanted, "port_id"):
+    for port in ports(look, {_HOST: wanted["host"]}) if wanted and "host" in wanted else _of(look, wanted, "port_id"):
         yield {
             "port_id": port["id"],
             "host": port[_HOST] or "",
