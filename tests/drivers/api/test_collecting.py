@@ -135,7 +135,9 @@ def test_the_same_findings_as_by_databases(broken: tuple[Cloud, ShowingFake], tm
         fewer = {m: f for m, f in left.items() if m not in right}
         assert not [finding.evidence for finding in more.values()], name
         assert name in PARTLY or not [finding.evidence for finding in fewer.values()], name
-    unsaid = {finding.check for finding in theirs.findings if finding.state is not State.CONFIRMED and not finding.unsure}
+    unsaid = {
+        finding.check for finding in theirs.findings if finding.state is not State.CONFIRMED and not finding.unsure
+    }
     assert {name: theirs.checks[name].reason for name in unsaid} == {}
     assert {finding.check for finding in theirs.findings} >= WHOLE
 

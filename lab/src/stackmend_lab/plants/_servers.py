@@ -8,11 +8,21 @@ import uuid
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
+from stackmend_lab.cloud.documents import build_request
 from stackmend_lab.plants._hosts import inventory, map_host
 from stackmend_lab.plants._networks import place_port, secure_port
 
 #: seconds; longer than the age that any server check waits for
 OLD = 6 * 3600
+
+
+def new_build_request(cloud: CloudRows, server: str, age: float = OLD) -> str:
+    """Have Nova wait for the server's cell; returns the server."""
+    project, user = uuid.uuid4().hex, uuid.uuid4().hex
+    document = build_request(project, user, 0, server)
+    values = {"project_id": project, "instance_uuid": server, "created_at": cloud.ago(age)}
+    cloud.insert("nova_api", "build_requests", **values, **document)
+    return server
 
 
 def cache(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:

@@ -8,15 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
-from stackmend_lab.plants._servers import OLD
+from stackmend_lab.plants._servers import OLD, new_build_request
 
 
 def _request(cloud: CloudRows, server: str, age: float = OLD) -> dict[str, Any]:
-    cloud.insert(
-        "nova_api", "build_requests", project_id="p", instance_uuid=server, instance="{}", block_device_mappings="[]",
-        created_at=cloud.ago(age),
-    )  # fmt: skip
-    return {"server": server}
+    return {"server": new_build_request(cloud, server, age)}
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
-from stackmend_lab.plants._servers import OLD
+from stackmend_lab.plants._servers import OLD, new_build_request
 
 
 def _group(cloud: CloudRows, *servers: str, age: float = OLD) -> int:
@@ -51,12 +51,7 @@ def deleted(cloud: CloudRows) -> None:
 
 def being_built(cloud: CloudRows) -> None:
     """A member that is not scheduled yet."""
-    server = str(uuid.uuid4())
-    cloud.insert(
-        "nova_api", "build_requests", project_id="p", instance_uuid=server, instance="{}", block_device_mappings="[]",
-        created_at=cloud.ago(60),
-    )  # fmt: skip
-    _group(cloud, server)
+    _group(cloud, new_build_request(cloud, str(uuid.uuid4()), 60))
 
 
 def just_added(cloud: CloudRows) -> None:
