@@ -42,6 +42,12 @@ RAN = IN_MEMORY | {"rescued"}
 UNDECIDED = frozenset({"building", "resized"})
 #: task_states of a server that is being deleted
 DELETING = frozenset({"deleting", "soft-deleting"})
+#: task_states of an operation that, cut off, leaves neither a disk nor the definition of the guest half-way
+CUT_OFF = frozenset({
+    "rebooting", "reboot_pending", "reboot_started", "rebooting_hard", "reboot_pending_hard", "reboot_started_hard",
+    "powering-off", "powering-on", "pausing", "unpausing", "suspending", "resuming", "updating_password",
+    "image_snapshot_pending", "image_snapshot", "image_pending_upload", "image_uploading", "image_backup",
+})  # fmt: skip
 #: ``power_state`` of a guest -> vm_state of an idle server (nova/compute/power_state.py)
 BY_POWER: Mapping[object, str] = {1: "active", 3: "paused", 4: "stopped", 7: "suspended"}
 #: ``power_state`` of a running guest
