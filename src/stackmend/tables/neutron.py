@@ -41,6 +41,17 @@ TABLES = (
             Column("migrating", ColumnType.BOOL, expr="t.profile LIKE '%migrating_to%'"),
         ),
     ),
+    # where Nova has allocated the bandwidth guaranteed to a port: nothing of the profile before that is read
+    Table(
+        service="neutron",
+        name="ml2_port_bindings",
+        label="neutron_port_allocations",
+        columns=(
+            *text("port_id", "host"),
+            Column("allocation", expr="SUBSTR(t.profile, INSTR(t.profile, '\"allocation\"'), 400)"),
+        ),
+        where="t.profile LIKE '%\"allocation\"%'",
+    ),
     # set on a port only by its owner: evidence that it existed before Nova used it (services 2.3)
     Table(service="neutron", name="allowedaddresspairs", columns=text("port_id", "ip_address")),
     # not dns_name, which Nova sets

@@ -77,3 +77,9 @@ def without_provider(cloud: CloudRows, host: Host) -> None:
     cloud.delete("placement", "inventories", {"resource_provider_id": host.provider})
     cloud.update("placement", "resource_providers", {"id": host.provider}, root_provider_id=None)
     cloud.delete("placement", "resource_providers", {"id": host.provider})
+
+
+def resource_class(cloud: CloudRows, name: str) -> int:
+    """``resource_classes.id`` of a class, which is inserted if Placement does not know it yet."""
+    known = cloud.rows("placement", "SELECT id FROM resource_classes WHERE name = :n", {"n": name})
+    return int(known[0]["id"] if known else cloud.insert("placement", "resource_classes", name=name))

@@ -118,6 +118,18 @@ def provider(cloud: CloudRows, node_uuid: str) -> int:
     return int(cloud.rows("placement", "SELECT id FROM resource_providers WHERE uuid = :u", {"u": node_uuid})[0]["id"])
 
 
+def card(cloud: CloudRows, server: Server) -> tuple[str, int]:
+    """Insert a provider below that of the server's host, such as a network card's: its (uuid, number)."""
+    sql = "SELECT uuid FROM compute_nodes WHERE host = :h AND hypervisor_hostname = :n AND deleted = 0"
+    (node,) = cloud.rows(server.database, sql, {"h": server.host, "n": server.node})
+    host, name = provider(cloud, node["uuid"]), str(uuid.uuid4())
+    number = cloud.insert(
+        "placement", "resource_providers", uuid=name, name=f"{server.host}:{name}", generation=1,
+        parent_provider_id=host, root_provider_id=host,
+    )  # fmt: skip
+    return name, int(number)
+
+
 def bind(cloud: CloudRows, port: str, host: str) -> None:
     """Make the port's ACTIVE binding name that host."""
     cloud.execute(
