@@ -57,7 +57,7 @@ TABLES = (
             *text("uuid", "project_id", "host", "node", "launched_on"),
             Column("compute_id", ColumnType.INT, optional=True),
             *text("vm_state", "task_state"),
-            *ints("power_state", "cleaned"),
+            *ints("power_state", "cleaned", "vcpus", "memory_mb"),
             *bools("hidden"),
             *times("created_at", "updated_at", "deleted_at", "launched_at", "terminated_at"),
             DELETED,
@@ -118,6 +118,8 @@ TABLES = (
             *text("instance_uuid"),
             DELETED,
             Column("has_flavor", ColumnType.BOOL, expr="t.flavor IS NOT NULL AND t.flavor <> ''"),
+            # extra specs that replace what the flavor's own numbers request
+            Column("overrides", ColumnType.BOOL, expr="t.flavor LIKE '%\"resources%'"),
         ),
     ),
     Table(
