@@ -141,6 +141,23 @@ def stuck_volumes(status: str) -> str:
         )"""
 
 
+#: two queries for a WITH: ``beating``, hosts whose nova-compute has sent a heartbeat since $alive, whatever anybody
+#: declared it to be; ``acted``, when the last action or event of a server began or ended (read when confirming only)
+LAST_SEEN = """
+        beating AS (
+            SELECT DISTINCT cell, host
+              FROM nova_services
+             WHERE NOT deleted AND "binary" = 'nova-compute' AND updated_at >= $alive
+        ), acted AS (
+            SELECT a.instance_uuid AS uuid,
+                   MAX(GREATEST(a.start_time, COALESCE(e.start_time, a.start_time),
+                                COALESCE(e.finish_time, a.start_time))) AS acted_at
+              FROM nova_instance_actions a
+              LEFT JOIN nova_instance_actions_events e ON e.action_id = a.id AND e.cell = a.cell
+             WHERE a.start_time IS NOT NULL
+             GROUP BY a.instance_uuid
+        )"""
+
 #: what Nova's API alone cannot tell about a server it does not know, and about one it shows as deleted
 LOST = (
     "Nova's API says 'no such server' also of one whose row its cell has lost while nova_api still maps it, and whose"

@@ -37,7 +37,7 @@ know where its guest is: there may be two copies.
 """
 
 from stackmend.model.check import Check, Severity
-from stackmend.tables.views import idle
+from stackmend.tables.views import LAST_SEEN, idle
 
 CHECK = Check(
     name="server-stuck-task-state",
@@ -57,7 +57,7 @@ CHECK = Check(
     ages={"quick": 900, "grace": 7200, "long": 21600, "alive": 600},
     explained_by={"server-wrong-host": {"server": "server"}},
     by_hand="{way}",
-    sql="""
+    sql=f"""
         WITH stuck AS (
             SELECT uuid, cell, project_id, host, vm_state, task_state, changed_at,
                    CASE WHEN task_state LIKE 'image_%' OR task_state LIKE 'shelving%'
@@ -68,25 +68,13 @@ CHECK = Check(
               FROM servers
              WHERE task_state IS NOT NULL AND task_state NOT IN ('deleting', 'soft-deleting')
                AND COALESCE(vm_state, '') <> 'deleted'
-        ), beating AS (
-            SELECT DISTINCT cell, host
-              FROM nova_services
-             WHERE NOT deleted AND "binary" = 'nova-compute' AND updated_at >= $alive
-        ), moving AS (
+        ), {LAST_SEEN}, moving AS (
             SELECT m.cell, m.instance_uuid, MAX(m.id) AS migration, MAX(m.changed_at) AS moved_at,
                    MAX(CASE WHEN m.status IN ('queued', 'accepted', 'preparing') THEN b.host END) AS queue
               FROM moves m
               LEFT JOIN beating b ON b.cell = m.cell AND b.host = m.source_compute
              WHERE m.instance_uuid IS NOT NULL
              GROUP BY m.cell, m.instance_uuid
-        ), acted AS (
-            SELECT a.instance_uuid AS uuid,
-                   MAX(GREATEST(a.start_time, COALESCE(e.start_time, a.start_time),
-                                COALESCE(e.finish_time, a.start_time))) AS acted_at
-              FROM nova_instance_actions a
-              LEFT JOIN nova_instance_actions_events e ON e.action_id = a.id AND e.cell = a.cell
-             WHERE a.start_time IS NOT NULL
-             GROUP BY a.instance_uuid
         ), judged AS (
             SELECT s.uuid, s.cell, s.project_id, s.host, s.vm_state, s.task_state, m.migration,
                    GREATEST(s.changed_at, COALESCE(m.moved_at, s.changed_at),

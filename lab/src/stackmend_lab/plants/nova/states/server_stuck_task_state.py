@@ -7,75 +7,58 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
-from stackmend_lab.plants._servers import OLD, alone, migrated, neighbour, touch
-
-
-def _busy(cloud: CloudRows, server: Server, task: str, age: float = OLD + 600, **values: Any) -> dict[str, Any]:
-    cloud.update(server.database, "instances", {"uuid": server.uuid}, task_state=task, **values)
-    touch(cloud, server, age)
-    return {"server": server.uuid}
-
-
-def _acted(cloud: CloudRows, server: Server, action: str, age: float, *, ended: float | None = None) -> None:
-    """An action that began so long ago, with its event, which ended or not."""
-    number = cloud.insert(
-        server.database, "instance_actions", action=action, instance_uuid=server.uuid,
-        request_id=f"req-{server.uuid[:-4]}7a5c", start_time=cloud.ago(age), created_at=cloud.ago(age), deleted=0,
-    )  # fmt: skip
-    cloud.insert(
-        server.database, "instance_actions_events", action_id=number, event=f"compute_{action}_instance",
-        start_time=cloud.ago(age), finish_time=None if ended is None else cloud.ago(ended), host=server.host, deleted=0,
-    )  # fmt: skip
+from stackmend_lab.plants._servers import OLD, alone, migrated, neighbour
+from stackmend_lab.plants.nova.states._actions import acted, under_way
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
     """The host was lost while the server was being powered off."""
     server = cloud.pick("active")
     alone(cloud, server, silent=True)
-    _acted(cloud, server, "stop", OLD)
-    return _busy(cloud, server, "powering-off", OLD)
+    acted(cloud, server, "stop", OLD)
+    return under_way(cloud, server, "powering-off", OLD)
 
 
 def pausing(cloud: CloudRows) -> dict[str, Any]:
     """The same with an operation that is over in seconds: half an hour is too long."""
     server = cloud.pick("active")
     alone(cloud, server, silent=True)
-    return _busy(cloud, server, "pausing", 1800)
+    return under_way(cloud, server, "pausing", 1800)
 
 
 def rebuilding(cloud: CloudRows) -> dict[str, Any]:
     """The host was lost during a rebuild: only nova-compute knows how far it came."""
     server = cloud.pick("stopped")
     alone(cloud, server, silent=True)
-    return _busy(cloud, server, "rebuild_spawning")
+    return under_way(cloud, server, "rebuild_spawning")
 
 
 def lost_message(cloud: CloudRows) -> dict[str, Any]:
     """The message to nova-compute, which runs, was lost."""
     server = cloud.pick("active")
-    _acted(cloud, server, "reboot", 1200, ended=1190)
-    return _busy(cloud, server, "rebooting_hard", 1200)
+    acted(cloud, server, "reboot", 1200, ended=1190)
+    return under_way(cloud, server, "rebooting_hard", 1200)
 
 
 def uploading(cloud: CloudRows) -> dict[str, Any]:
     """A snapshot has been uploaded for most of a day."""
-    return _busy(cloud, cloud.pick("active"), "image_uploading")
+    return under_way(cloud, cloud.pick("active"), "image_uploading")
 
 
 def in_error(cloud: CloudRows) -> dict[str, Any]:
     """A build timed out: Nova sets ERROR and leaves the task_state."""
     server = cloud.pick("error")
-    return _busy(cloud, server, "spawning")
+    return under_way(cloud, server, "spawning")
 
 
 def unshelving(cloud: CloudRows) -> dict[str, Any]:
     """The conductor died before the server had a host."""
-    return _busy(cloud, cloud.pick("shelved_offloaded"), "unshelving")
+    return under_way(cloud, cloud.pick("shelved_offloaded"), "unshelving")
 
 
 def image_lost(cloud: CloudRows) -> dict[str, Any]:
     """Its image was missing when it was unshelved: Nova sets ERROR and leaves the task_state."""
-    return _busy(cloud, cloud.pick("shelved_offloaded"), "unshelving", vm_state="error")
+    return under_way(cloud, cloud.pick("shelved_offloaded"), "unshelving", vm_state="error")
 
 
 def building(cloud: CloudRows) -> dict[str, Any]:
@@ -85,12 +68,12 @@ def building(cloud: CloudRows) -> dict[str, Any]:
     events += " (SELECT id FROM instance_actions WHERE instance_uuid = :u)"
     cloud.execute(server.database, events, {"t": cloud.ago(9000), "u": server.uuid})
     cloud.update(server.database, "instance_actions", {"instance_uuid": server.uuid}, start_time=cloud.ago(9000))
-    return _busy(cloud, server, "spawning", 8000)
+    return under_way(cloud, server, "spawning", 8000)
 
 
 def resizing(cloud: CloudRows) -> dict[str, Any]:
     """A resize was cut off while its disk was copied."""
-    return _busy(cloud, cloud.pick("active"), "resize_migrating")
+    return under_way(cloud, cloud.pick("active"), "resize_migrating")
 
 
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
@@ -121,19 +104,19 @@ def rebooting(cloud: CloudRows) -> None:
 
 def slow(cloud: CloudRows) -> None:
     """A large snapshot takes five hours."""
-    _busy(cloud, cloud.pick("active"), "image_uploading", 5 * 3600)
+    under_way(cloud, cloud.pick("active"), "image_uploading", 5 * 3600)
 
 
 def deploying(cloud: CloudRows) -> None:
     """A bare metal node is being rebuilt for an hour."""
-    _busy(cloud, cloud.pick("ironic"), "rebuild_spawning", 3600)
+    under_way(cloud, cloud.pick("ironic"), "rebuild_spawning", 3600)
 
 
 def asked_again(cloud: CloudRows) -> None:
     """The row is old, but the last event of the operation ended five minutes ago."""
     server = cloud.pick("active")
-    _acted(cloud, server, "reboot", 1200, ended=300)
-    _busy(cloud, server, "rebooting_hard", 1200)
+    acted(cloud, server, "reboot", 1200, ended=300)
+    under_way(cloud, server, "rebooting_hard", 1200)
 
 
 def copying(cloud: CloudRows) -> None:
@@ -149,7 +132,7 @@ def queued(cloud: CloudRows) -> None:
 
 def _move(cloud: CloudRows, server: Server, status: str, age: float) -> None:
     migrated(cloud, server, neighbour(cloud, server), status, str(server.host), age)
-    _busy(cloud, server, "migrating")
+    under_way(cloud, server, "migrating")
 
 
 LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
