@@ -132,7 +132,7 @@ NOT_YET = frozenset(
         "clear-task-state", "correct-compute-id", "correct-consumer-owner", "correct-queued-for-delete",
         "create-allocation", "defuse-evacuation-record", "delete-extra-attachment", "drop-aggregate-host",
         "drop-build-request", "drop-duplicate-bdm", "drop-group-members", "drop-image-cache-entry",
-        "drop-import-marks", "drop-worker", "expire-cinder-reservation", "fail-volume-deletion",
+        "drop-import-marks", "drop-worker", "end-migration", "expire-cinder-reservation", "fail-volume-deletion",
         "finish-backup-deletion", "finish-image-deletion", "free-pci-device", "map-server", "mend-consumer",
         "mend-floating-ip", "mend-host-mapping", "mend-provider-root", "mend-subport", "recount-cinder-quota",
         "recount-dependent-backups", "release-dynamic-segment", "restore-image-location", "restore-request-spec",

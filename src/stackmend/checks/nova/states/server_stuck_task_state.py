@@ -55,7 +55,7 @@ CHECK = Check(
     key=("server",),
     reads={**idle(), "nova_services": {}},
     ages={"quick": 900, "grace": 7200, "long": 21600, "alive": 600},
-    explained_by={"server-wrong-host": {"server": "server"}},
+    explained_by={"migration-stuck": {"server": "server"}, "server-wrong-host": {"server": "server"}},
     by_hand="{way}",
     sql=f"""
         WITH stuck AS (
