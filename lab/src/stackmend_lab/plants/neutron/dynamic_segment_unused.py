@@ -30,11 +30,12 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"not_marked": not_
 def _segment(
     cloud: CloudRows, kind: str, physical: str, number: int, *, dynamic: bool = True, age: int = OLD, network: str = ""
 ) -> str:
-    """A second segment of a server's network."""
+    """A further segment of a server's network."""
     segment, network = str(uuid.uuid4()), network or port_of(cloud, cloud.pick("active").ports[0])["network_id"]
+    there = cloud.rows("neutron", "SELECT id FROM networksegments WHERE network_id = :n", {"n": network})
     cloud.insert(
         "neutron", "networksegments", id=segment, network_id=network, network_type=kind, physical_network=physical,
-        segmentation_id=number, is_dynamic=int(dynamic), segment_index=0,
+        segmentation_id=number, is_dynamic=int(dynamic), segment_index=len(there),
         standard_attr_id=standard(cloud, "networksegments", cloud.ago(age)),
     )  # fmt: skip
     return segment
