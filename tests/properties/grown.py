@@ -27,7 +27,9 @@ _SHARED_IDS = frozenset({
     "service_id", "user_id", "volume_type_id",
 })  # fmt: skip
 #: the address of a VIF row ends with its port's id; a row of a child table is named by an id
-_ENDS_WITH_ID = frozenset({("nova_virtual_interfaces", "address"), ("nova_leftover_children", "row_id")})
+_ENDS_WITH_ID = frozenset({("nova_virtual_interfaces", "address")}) | {
+    (label, "row_id") for label in ("nova_leftover_children", "nova_archive_blockers")
+}
 #: sums of what is copied, in tables that are not
 _SUMS = frozenset({("cinder_quota_usages", "in_use")})
 _MARKER = "00000000-0000-0000-0000-000000000000"

@@ -35,11 +35,15 @@ _COUNTER = {"instance_system_metadata": " AND t.key <> 'clean_attempts'"}
 INSPECTION = "stackmend disk inspect: "
 
 
-def _leftover(name: str, row: str, uuid: str, where: str) -> Table:
+#: tables of nova-network and XenAPI with a foreign key to ``instances``: the database has them, Nova no longer does
+_FORGOTTEN = ("fixed_ips", "consoles")
+
+
+def _leftover(name: str, row: str, uuid: str, where: str, label: str = "nova_leftover_children") -> Table:
     return Table(
         service="nova",
         name=name,
-        label="nova_leftover_children",
+        label=label,
         constant=("child", name),
         columns=(Column("row_id", expr=row), Column("instance_uuid", expr=f"t.{uuid}")),
         join=f"JOIN instances p ON p.uuid = t.{uuid}",
@@ -187,6 +191,7 @@ TABLES = (
         for n in SOFT_CHILDREN
     ),
     *(_leftover(n, row, uuid, "p.deleted <> 0") for n, (row, uuid) in HARD_CHILDREN.items()),
+    *(_leftover(n, "t.id", "instance_uuid", "p.deleted <> 0", "nova_archive_blockers") for n in _FORGOTTEN),
 )
 
 SECRETS = {

@@ -136,7 +136,7 @@ NOT_YET = frozenset(
         "finish-backup-deletion", "finish-image-deletion", "free-pci-device", "map-server", "mend-consumer",
         "mend-floating-ip", "mend-host-mapping", "mend-provider-root", "mend-subport", "recount-cinder-quota",
         "recount-dependent-backups", "release-dynamic-segment", "restore-image-location", "restore-request-spec",
-        "settle-backup", "settle-snapshot", "settle-volume",
+        "settle-backup", "settle-snapshot", "settle-volume", "unblock-archive",
     }
 )  # fmt: skip
 ELSEWHERE |= {(repair, strategy) for repair, strategy in pairs() if repair in NOT_YET}
