@@ -28,7 +28,7 @@ _SHARED_IDS = frozenset({
 })  # fmt: skip
 #: the address of a VIF row ends with its port's id; a row of a child table is named by an id
 _ENDS_WITH_ID = frozenset({("nova_virtual_interfaces", "address")}) | {
-    (label, "row_id") for label in ("nova_leftover_children", "nova_archive_blockers")
+    (label, "row_id") for label in ("nova_leftover_children", "nova_archive_blockers", "nova_orphans")
 }
 #: sums of what is copied, in tables that are not
 _SUMS = frozenset({("cinder_quota_usages", "in_use")})

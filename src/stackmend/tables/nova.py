@@ -52,6 +52,31 @@ def _leftover(name: str, row: str, uuid: str, where: str, label: str = "nova_lef
     )
 
 
+#: tables that name a server without a foreign key: -> (primary key, column with the server's UUID, time of its end)
+ORPHANED = {
+    "tags": ("t.tag", "resource_id", "0"),
+    "console_auth_tokens": ("t.id", "instance_uuid", "t.expires"),
+    "instance_id_mappings": ("t.id", "uuid", "0"),
+}
+
+
+def _orphan(name: str, row: str, uuid: str, expires: str) -> Table:
+    return Table(
+        service="nova",
+        name=name,
+        label="nova_orphans",
+        constant=("child", name),
+        columns=(
+            Column("row_id", expr=row),
+            Column("instance_uuid", expr=f"t.{uuid}"),
+            Column("expires", ColumnType.INT, expr=expires),
+        ),
+        join=f"LEFT JOIN instances p ON p.uuid = t.{uuid}",
+        where="p.id IS NULL" + (" AND t.deleted = 0" if name == "instance_id_mappings" else ""),
+        optional=True,
+    )
+
+
 TABLES = (
     Table(
         service="nova",
@@ -192,6 +217,7 @@ TABLES = (
     ),
     *(_leftover(n, row, uuid, "p.deleted <> 0") for n, (row, uuid) in HARD_CHILDREN.items()),
     *(_leftover(n, "t.id", "instance_uuid", "p.deleted <> 0", "nova_archive_blockers") for n in _FORGOTTEN),
+    *(_orphan(name, *columns) for name, columns in ORPHANED.items()),
 )
 
 SECRETS = {

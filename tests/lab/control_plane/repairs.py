@@ -132,11 +132,11 @@ NOT_YET = frozenset(
         "clear-task-state", "correct-compute-id", "correct-consumer-owner", "correct-queued-for-delete",
         "create-allocation", "defuse-evacuation-record", "delete-extra-attachment", "drop-aggregate-host",
         "drop-build-request", "drop-duplicate-bdm", "drop-group-members", "drop-image-cache-entry",
-        "drop-import-marks", "drop-worker", "end-migration", "expire-cinder-reservation", "fail-volume-deletion",
-        "finish-backup-deletion", "finish-image-deletion", "free-pci-device", "map-server", "mend-consumer",
-        "mend-floating-ip", "mend-host-mapping", "mend-provider-root", "mend-subport", "recount-cinder-quota",
-        "recount-dependent-backups", "release-dynamic-segment", "restore-image-location", "restore-request-spec",
-        "settle-backup", "settle-snapshot", "settle-volume", "unblock-archive",
+        "drop-import-marks", "drop-orphaned-rows", "drop-worker", "end-migration", "expire-cinder-reservation",
+        "fail-volume-deletion", "finish-backup-deletion", "finish-image-deletion", "free-pci-device", "map-server",
+        "mend-consumer", "mend-floating-ip", "mend-host-mapping", "mend-provider-root", "mend-subport",
+        "recount-cinder-quota", "recount-dependent-backups", "release-dynamic-segment", "restore-image-location",
+        "restore-request-spec", "settle-backup", "settle-snapshot", "settle-volume", "unblock-archive",
     }
 )  # fmt: skip
 ELSEWHERE |= {(repair, strategy) for repair, strategy in pairs() if repair in NOT_YET}
