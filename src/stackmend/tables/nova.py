@@ -169,6 +169,14 @@ TABLES = (
     ),
     Table(
         service="nova",
+        name="share_mapping",
+        label="nova_unsettled_shares",
+        columns=(*ints("id"), *text("instance_uuid", "share_id", "status"), *times("created_at", "updated_at")),
+        where="t.status IN ('attaching', 'detaching', 'error')",
+        optional=True,
+    ),
+    Table(
+        service="nova",
         name="instance_actions",
         columns=(
             *ints("id"),
