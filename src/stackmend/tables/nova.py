@@ -169,6 +169,18 @@ TABLES = (
     ),
     Table(
         service="nova",
+        name="instance_system_metadata",
+        label="nova_shelved_images",
+        columns=(
+            Column("instance_uuid", expr="t.instance_uuid"),
+            Column("image", expr="t.value"),
+        ),
+        join="JOIN instances p ON p.uuid = t.instance_uuid",
+        where="p.deleted = 0 AND p.vm_state IN ('shelved', 'shelved_offloaded', 'error') AND t.deleted = 0"
+        " AND t.key = 'shelved_image_id' AND t.value <> ''",
+    ),
+    Table(
+        service="nova",
         name="share_mapping",
         label="nova_unsettled_shares",
         columns=(*ints("id"), *text("instance_uuid", "share_id", "status"), *times("created_at", "updated_at")),

@@ -55,19 +55,23 @@ CHECK = Check(
     key=("server",),
     reads={**idle(), "nova_services": {}},
     ages={"quick": 900, "grace": 7200, "long": 21600, "alive": 600},
-    explained_by={"migration-stuck": {"server": "server"}, "server-wrong-host": {"server": "server"}},
+    explained_by={
+        "migration-stuck": {"server": "server"},
+        "server-image-missing": {"server": "server"},
+        "server-wrong-host": {"server": "server"},
+    },
     by_hand="{way}",
     sql=f"""
         WITH stuck AS (
-            SELECT uuid, cell, project_id, host, vm_state, task_state, changed_at,
-                   CASE WHEN task_state LIKE 'image_%' OR task_state LIKE 'shelving%'
-                             OR task_state LIKE 'resize_%' OR task_state IN ('unshelving', 'migrating') THEN $long
-                        WHEN task_state LIKE 'reboot%' OR task_state LIKE 'powering-%'
-                             OR task_state IN ('pausing', 'unpausing') THEN $quick
+            SELECT s.uuid, s.cell, s.project_id, s.host, s.vm_state, s.task_state, s.changed_at,
+                   CASE WHEN s.task_state LIKE 'image_%' OR s.task_state LIKE 'shelving%'
+                             OR s.task_state LIKE 'resize_%' OR s.task_state IN ('unshelving', 'migrating') THEN $long
+                        WHEN s.task_state LIKE 'reboot%' OR s.task_state LIKE 'powering-%'
+                             OR s.task_state IN ('pausing', 'unpausing') THEN $quick
                         ELSE $grace END AS allowed
-              FROM servers
-             WHERE task_state IS NOT NULL AND task_state NOT IN ('deleting', 'soft-deleting')
-               AND COALESCE(vm_state, '') <> 'deleted'
+              FROM servers s
+             WHERE s.task_state IS NOT NULL AND s.task_state NOT IN ('deleting', 'soft-deleting')
+               AND COALESCE(s.vm_state, '') <> 'deleted'
         ), {LAST_SEEN}, moving AS (
             SELECT m.cell, m.instance_uuid, MAX(m.id) AS migration, MAX(m.changed_at) AS moved_at,
                    MAX(CASE WHEN m.status IN ('queued', 'accepted', 'preparing') THEN b.host END) AS queue
@@ -90,23 +94,24 @@ CHECK = Check(
               LEFT JOIN beating b ON b.cell = s.cell AND b.host = s.host
              WHERE s.changed_at < s.allowed AND m.queue IS NULL
         )
-        SELECT uuid AS server, cell, project_id AS project, host, vm_state, task_state, since, migration, code,
-               CASE WHEN code = 'move'
-                    THEN 'find out where its guest and its disks are (stackmend server where ' || uuid || '; virsh list'
-                         || ' --all --uuid and virsh domjobinfo on the hosts of openstack server migration list'
-                         || ' --server ' || uuid || ') before you reset its state or reboot it'
-                    WHEN code = 'build'
-                    THEN 'openstack server delete ' || uuid || ', and let its owner build it again'
-                    WHEN vm_state = 'error'
-                    THEN 'if nothing works on it any more: openstack server set --state error ' || uuid
+        SELECT j.uuid AS server, j.cell, j.project_id AS project, j.host, j.vm_state, j.task_state, j.since,
+               j.migration, j.code,
+               CASE WHEN j.code = 'move'
+                    THEN 'find out where its guest and its disks are (stackmend server where ' || j.uuid || '; virsh'
+                         || ' list --all --uuid and virsh domjobinfo on the hosts of openstack server migration list'
+                         || ' --server ' || j.uuid || ') before you reset its state or reboot it'
+                    WHEN j.code = 'build'
+                    THEN 'openstack server delete ' || j.uuid || ', and let its owner build it again'
+                    WHEN j.vm_state = 'error'
+                    THEN 'if nothing works on it any more: openstack server set --state error ' || j.uuid
                          || ', which only clears the task_state'
-                    WHEN code = 'host-down'
-                    THEN 'start nova-compute on ' || host || ', and see whether it settles the server. If it does not:'
-                         || ' openstack server set --state active ' || uuid || ', then openstack server reboot --hard '
-                         || uuid
-                    ELSE 'restart nova-compute on ' || COALESCE(host, 'its host') || ', which ends most operations'
-                         || ' that were cut off. If it is still set: openstack server set --state active ' || uuid
-                         || ', then openstack server reboot --hard ' || uuid END AS way
-          FROM judged
-         WHERE since < allowed""",
+                    WHEN j.code = 'host-down'
+                    THEN 'start nova-compute on ' || j.host || ', and see whether it settles the server. If not:'
+                         || ' openstack server set --state active ' || j.uuid || ', then openstack server reboot'
+                         || ' --hard ' || j.uuid
+                    ELSE 'restart nova-compute on ' || COALESCE(j.host, 'its host') || ', which ends most operations'
+                         || ' that were cut off. If it is still set: openstack server set --state active ' || j.uuid
+                         || ', then openstack server reboot --hard ' || j.uuid END AS way
+          FROM judged j
+         WHERE j.since < j.allowed""",
 )
