@@ -14,11 +14,11 @@ import duckdb
 
 #: tables of what servers share
 SHARED = frozenset({
-    "cinder_quota_usages", "cinder_services", "glance_images", "keystone_project", "nova_api_aggregate_hosts",
-    "nova_api_aggregate_metadata", "nova_api_cell_mappings", "nova_api_host_mappings", "nova_compute_nodes",
-    "nova_services", "placement_compute_traits", "placement_consumer_types", "placement_inventories",
-    "placement_projects", "placement_resource_classes", "placement_resource_providers", "placement_users",
-    "unreadable_rows",
+    "cinder_quota_usages", "cinder_services", "glance_images", "keystone_project", "neutron_agents",
+    "nova_api_aggregate_hosts", "nova_api_aggregate_metadata", "nova_api_cell_mappings", "nova_api_host_mappings",
+    "nova_compute_nodes", "nova_services", "placement_compute_traits", "placement_consumer_types",
+    "placement_inventories", "placement_projects", "placement_resource_classes", "placement_resource_providers",
+    "placement_users", "unreadable_rows",
 })  # fmt: skip
 #: ids of such things, in tables that are copied
 _SHARED_IDS = frozenset({
@@ -31,7 +31,9 @@ _ENDS_WITH_ID = frozenset({("nova_virtual_interfaces", "address")}) | {
     (label, "row_id") for label in ("nova_leftover_children", "nova_archive_blockers", "nova_orphans")
 }
 #: sums of what is copied, in tables that are not
-_SUMS = frozenset({("cinder_quota_usages", "in_use")})
+_SUMS = frozenset({
+    ("cinder_quota_usages", "in_use"), ("placement_inventories", "total"), ("placement_inventories", "reserved"),
+})  # fmt: skip
 _MARKER = "00000000-0000-0000-0000-000000000000"
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 #: more rows than one copy of a table has

@@ -40,7 +40,10 @@ TABLES = (
     Table(
         service="placement",
         name="inventories",
-        columns=(*ints("id", "resource_provider_id", "resource_class_id", "total", "reserved"),),
+        columns=(
+            *ints("id", "resource_provider_id", "resource_class_id", "total", "reserved"),
+            Column("allocation_ratio", ColumnType.FLOAT),
+        ),
     ),
     # providers that Nova made
     Table(
