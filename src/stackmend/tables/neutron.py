@@ -139,7 +139,7 @@ TABLES = (
             ("gre", "gre_id"),
         )
     ),
-    Table(service="neutron", name="agents", columns=text("id", "agent_type", "host")),
+    Table(service="neutron", name="agents", columns=(*text("id", "agent_type", "host"), *times("heartbeat_timestamp"))),
     Table(
         service="neutron", name="networkdhcpagentbindings", columns=text("network_id", "dhcp_agent_id"), optional=True
     ),
