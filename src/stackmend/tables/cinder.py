@@ -220,6 +220,14 @@ TABLES = (
         name="volume_types",
         columns=text("id", "name"),
     ),
+    # types whose volumes several servers may have
+    Table(
+        service="cinder",
+        name="volume_type_extra_specs",
+        label="cinder_shareable_types",
+        columns=text("volume_type_id"),
+        where="t.key = 'multiattach' AND t.value = '<is> True' AND t.deleted = 0",
+    ),
     _halfway("snapshots", "snapshot", _TIMELESS),
     _halfway("snapshot_metadata", "snapshot", _ORPHANED, "p", "JOIN snapshots p ON p.id = t.snapshot_id"),
     _halfway("volume_glance_metadata", "snapshot", _ORPHANED, "p", "JOIN snapshots p ON p.id = t.snapshot_id"),
