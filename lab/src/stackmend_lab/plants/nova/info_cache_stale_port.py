@@ -10,6 +10,7 @@ from typing import Any
 from stackmend_lab.cloud import CloudRows, Server
 from stackmend_lab.plants._networks import (
     OLD,
+    attribute,
     busy,
     cache,
     changed,
@@ -153,8 +154,10 @@ BESIDE = {"lost_by_sql": _in_ipam}
 
 
 def foreign_project(cloud: CloudRows) -> None:
-    """The port is in another project, but belongs to the server: a finding of its own (A6), and the guest uses it."""
-    cloud.update("neutron", "ports", {"id": cloud.pick("active").ports[0]}, project_id="f" * 32)
+    """The port is in another project, but the server's: soon a finding of its own (A6), and the guest uses it."""
+    port = cloud.pick("active").ports[0]
+    cloud.update("neutron", "ports", {"id": port}, project_id="f" * 32)
+    attribute(cloud, port, updated_at=cloud.ago(1800))
 
 
 def server_busy(cloud: CloudRows) -> None:
