@@ -259,6 +259,7 @@ VIFS = Table(
         *text("instance_uuid"),
         *ints("position"),
         *text("port_id", "address", "network_id", "vif_type", "vnic_type"),
+        *text("fixed", "floating"),  # its addresses, sorted, each once, with commas between
         *bools("active", "preserve_on_delete"),
     ),
 )

@@ -35,6 +35,28 @@ def vifs(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:
     return found
 
 
+def listing(cloud: CloudRows, text: str) -> list[tuple[str, dict[str, Any]]]:
+    """(server, VIF) of every cache with such a text between quotes, in the VIF."""
+    sql = "SELECT instance_uuid, network_info FROM instance_info_caches WHERE network_info LIKE :t"
+    rows = [
+        row
+        for name in cloud.databases
+        if name.startswith("cell:")
+        for row in cloud.rows(name, sql, {"t": f'%"{text}"%'})
+    ]
+    return [
+        (row["instance_uuid"], vif)
+        for row in rows
+        for vif in json.loads(row["network_info"])
+        if f'"{text}"' in json.dumps(vif)
+    ]
+
+
+def drifted(cloud: CloudRows, address: str) -> list[tuple[str, dict[str, Any]]]:
+    """The findings about caches that list an address of which Neutron knows nothing any more."""
+    return [("info-cache-content-drift", {"server": one, "port": vif["id"]}) for one, vif in listing(cloud, address)]
+
+
 def write(cloud: CloudRows, server: Server, document: str | None) -> None:
     """Write this text into the server's cache, long ago."""
     values = {"network_info": document, "updated_at": cloud.ago(OLD)}

@@ -9,6 +9,7 @@ from typing import Any
 
 from stackmend_lab.cloud import CloudRows
 from stackmend_lab.plants._floating import floating_ip, public_port
+from stackmend_lab.plants._networks import drifted
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
@@ -31,8 +32,14 @@ def still_listed(cloud: CloudRows) -> dict[str, Any]:
     return {"port": rows[0]["floating_port_id"]}
 
 
+def _still_listed(cloud: CloudRows, key: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    sql = "SELECT ip_address FROM ipallocations WHERE port_id = :p"
+    return drifted(cloud, cloud.rows("neutron", sql, {"p": key["port"]})[0]["ip_address"])
+
+
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"pending": pending, "still_listed": still_listed}
 NOT_REPAIRED = {"still_listed": "--floating-ip-address"}
+BESIDE = {"still_listed": _still_listed}
 
 
 def being_created(cloud: CloudRows) -> None:

@@ -12,6 +12,7 @@ from stackmend_lab.cloud import CloudRows, Server
 from stackmend_lab.plants._networks import (
     OLD,
     changed,
+    drifted,
     drop_port,
     free_address,
     ipam_of,
@@ -67,7 +68,10 @@ def virtual_address(cloud: CloudRows) -> dict[str, Any]:
 
 def address_row_lost(cloud: CloudRows) -> dict[str, Any]:
     """Only the row of an address was deleted by SQL: the guest's port is there, and has no address."""
-    fixed = _fixed(cloud, cloud.pick("active").ports[0])
+    reached = "SELECT id FROM floatingips WHERE fixed_port_id = :p"
+    while cloud.rows("neutron", reached, {"p": (port := cloud.pick("active").ports[0])}):
+        continue  # the floating IP of a lost address is a finding of its own
+    fixed = _fixed(cloud, port)
     cloud.delete("neutron", "ipallocations", fixed)
     return {"ipam_subnet": ipam_of(cloud, fixed["subnet_id"]), "address": fixed["ip_address"]}
 
@@ -108,6 +112,7 @@ NOT_REPAIRED = {
     "address_row_lost": "the network cache of server",
     "load_balancer_bare": "has no address",
 }
+BESIDE = {"address_row_lost": lambda cloud, key: drifted(cloud, key["address"])}
 
 
 def _leak(cloud: CloudRows, server: Server) -> dict[str, Any]:
