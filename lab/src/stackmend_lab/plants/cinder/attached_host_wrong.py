@@ -43,7 +43,7 @@ def migrating(cloud: CloudRows) -> None:
 def evacuating(cloud: CloudRows) -> None:
     """An evacuation to another host is recorded, and in progress."""
     server, _ = _elsewhere(cloud)
-    migrated(cloud, server, neighbour(cloud, server), "pre-migrating", str(server.host))
+    migrated(cloud, server, neighbour(cloud, server), "pre-migrating", str(server.host), 1800)
 
 
 def with_a_domain(cloud: CloudRows) -> None:
