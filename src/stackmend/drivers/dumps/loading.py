@@ -7,6 +7,7 @@ may know: whether there is one, and the kind of a store (docs/adr/0060).
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import re
 import sqlite3
@@ -32,6 +33,7 @@ _LOCATIONS = ("image_locations", "value")
 _HIDDEN = "x"
 #: the schema of a cell is named in a URL with the password of its account
 _CELLS = ("cell_mappings", "database_connection")
+_QUEUES = ("cell_mappings", "transport_url")
 _SCHEMA = re.compile(r"[^?]*/([^/?]+)(?:\?.*)?", re.DOTALL)
 #: what goes wrong with a file, compressed or in an archive
 _UNREADABLE = (OSError, EOFError, ValueError, lzma.LZMAError, tarfile.TarError, zlib.error)
@@ -194,6 +196,12 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _queue(url: str) -> str:
+    """A transport URL without its account: of the rest a digest, so that two of them can be compared."""
+    scheme, at, rest = url.partition("@")
+    return f"{scheme.split(':')[0]}://@{hashlib.sha256(rest.encode()).hexdigest()}" if at else url
+
+
 def _hide(table: str, column: str, value: Value) -> Value:
     """Of a secret what may be known: that it is there, a scheme, or that it is stackmend's own text."""
     if value is None or value == "" or value == b"":
@@ -202,5 +210,7 @@ def _hide(table: str, column: str, value: Value) -> Value:
     if (table, column) == _CELLS:
         schema = _SCHEMA.fullmatch(text)
         return schema[1] if schema else _HIDDEN
+    if (table, column) == _QUEUES:
+        return _queue(text)
     scheme = _SCHEME.match(text) if (table, column) == _LOCATIONS else None
     return text if text.startswith(INSPECTION) else scheme[0] if scheme else _HIDDEN

@@ -33,7 +33,7 @@ def _hold(cloud: CloudRows, server: Server, provider: int, kinds: tuple[str, ...
 
 
 def _name(cloud: CloudRows, server: Server, provider: str, *, old: bool = False) -> None:
-    """Have the server's first port name the provider, as releases before and since Yoga write it."""
+    """Have the server's first port name the provider; ``old``: as older releases write it."""
     value = provider if old else {str(uuid.uuid4()): provider}
     where = {"port_id": server.ports[0], "status": "ACTIVE"}
     cloud.update("neutron", "ml2_port_bindings", where, profile=json.dumps({"allocation": value}))
@@ -103,7 +103,7 @@ def guaranteed(cloud: CloudRows) -> None:
 
 
 def of_an_old_release(cloud: CloudRows) -> None:
-    """The same in the format before Yoga."""
+    """The same in the format of older releases, one uuid."""
     server = cloud.pick("active")
     name, number = _card(cloud, server)
     _hold(cloud, server, number)
