@@ -52,6 +52,7 @@ SQL_TYPES = {
     ColumnType.BOOL: "BOOLEAN",
     ColumnType.TIME: "TIMESTAMP",
     ColumnType.DELETED: "BOOLEAN",
+    ColumnType.CONNECTION: "VARCHAR",
 }
 #: what ``network_info`` leaves behind in its own table
 DOCUMENT = {"document": "VARCHAR", "vifs": "BIGINT", "length": "BIGINT", "crc32": "BIGINT"}

@@ -123,6 +123,17 @@ TABLES = (
             ),
         ),
     ),
+    # where the connections that Cinder made for attachments lead
+    Table(
+        service="cinder",
+        name="volume_attachment",
+        label="cinder_connections",
+        columns=(
+            *text("id", "volume_id", "instance_uuid"),
+            Column("leads_to", ColumnType.CONNECTION, expr="t.connection_info"),
+        ),
+        where="t.deleted = 0 AND t.attach_status = 'attached' AND t.connection_info IS NOT NULL",
+    ),
     Table(
         service="cinder",
         name="snapshots",

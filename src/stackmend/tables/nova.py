@@ -128,6 +128,18 @@ TABLES = (
             DELETED,
         ),
     ),
+    # where Nova's copies of the connections of volumes lead
+    Table(
+        service="nova",
+        name="block_device_mapping",
+        label="nova_connections",
+        columns=(
+            *ints("id"),
+            *text("instance_uuid", "volume_id", "attachment_id"),
+            Column("leads_to", ColumnType.CONNECTION, expr="t.connection_info"),
+        ),
+        where="t.deleted = 0 AND t.attachment_id IS NOT NULL AND t.connection_info IS NOT NULL",
+    ),
     Table(
         service="nova",
         name="migrations",

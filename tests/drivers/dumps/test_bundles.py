@@ -33,6 +33,7 @@ from stackmend.model.audit import CheckOutcome, Report
 from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend.model.finding import State
 from stackmend_lab.cloud import build
+from stackmend_lab.cloud.nova import SECRET
 from stackmend_lab.mariadb import MariaDB
 from stackmend_lab.rehearsal import plant
 
@@ -45,7 +46,10 @@ PREFIX = "dumped_"
 REQUEST = "req-2b8d5b1c-9c0e-4f3e-8a55-0d6f6f0f7a11"
 #: what a text may hold that a dump has to escape
 NASTY = "it's \\ \"quoted\" `so`;\n-- no comment, NULL, 0x41\r\t\x1a é 漢 🙂 %_ (1,'2'),(3);"
-DAMAGE = ("allocation-orphan", "port-without-server", "volume-in-use-server-gone", "volume-stuck-detaching")
+DAMAGE = (
+    "allocation-orphan", "connection-info-stale", "port-without-server", "volume-in-use-server-gone",
+    "volume-stuck-detaching",
+)  # fmt: skip
 #: the checks that the slower tests run: those, and what a lost table would make of healthy rows
 CHECKS = (*DAMAGE, "server-on-nonexistent-host", "instance-mapping-without-server")
 
@@ -87,6 +91,8 @@ class Dumper:
         (cache,) = cloud.rows("cell:cell1", "SELECT id, network_info AS i FROM instance_info_caches LIMIT 1")
         document = [*json.loads(cache["i"] or "[]"), {"id": "x", "network": {"label": NASTY}}]
         cloud.update("cell:cell1", "instance_info_caches", {"id": cache["id"]}, network_info=json.dumps(document))
+        queue = "rabbit://other:S3cretQueue@mq:5672/cell1"
+        cloud.update("nova_api", "cell_mappings", {"name": "cell2"}, transport_url=queue)
         self._failed()
 
     def _failed(self) -> None:
@@ -299,6 +305,8 @@ def test_secrets_are_in_none_of_its_files(whole: bytes, tmp_path: Path) -> None:
     (tmp_path / "all.sql").write_bytes(whole)
     assert b"c2VjcmV0" in whole
     assert b"mysql+pymysql://" in whole
+    secrets = (b"S3cretQueue", SECRET.encode())
+    assert [secret in whole for secret in secrets] == [True, True]
     with bundles.opened(Config(), [str(tmp_path / "all.sql")], histories_too=True) as bundle:
         kept = b"".join(Path(one.database).read_bytes() for one in
                         (*bundle.config.databases.values(), *bundle.config.cells.values()))  # fmt: skip
@@ -306,6 +314,7 @@ def test_secrets_are_in_none_of_its_files(whole: bytes, tmp_path: Path) -> None:
             columns = {row[1] for row in connection.execute("PRAGMA table_info(instances)")}
     assert b"c2VjcmV0" not in kept
     assert b"mysql+pymysql" not in kept
+    assert [secret in kept for secret in secrets] == [False, False]
     assert {"user_data", "key_data", "reservation_id"} & columns == set()
     assert {"uuid", "display_name", "vm_state"} <= columns
 

@@ -8,6 +8,7 @@ may know: whether there is one, and the kind of a store (docs/adr/0060).
 from __future__ import annotations
 
 import hashlib
+import json
 import lzma
 import re
 import sqlite3
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stackmend.drivers.dumps.scanner import DumpColumn, DumpDamagedError, Readable, Scanner
+from stackmend.drivers.snapshot.connections import reduced
 from stackmend.drivers.snapshot.selects import read_columns
 from stackmend.model.step import Value
 from stackmend.tables import secrets, tables
@@ -212,5 +214,7 @@ def _hide(table: str, column: str, value: Value) -> Value:
         return schema[1] if schema else _HIDDEN
     if (table, column) == _QUEUES:
         return _queue(text)
+    if column == "connection_info":
+        return json.dumps(reduced(text))
     scheme = _SCHEME.match(text) if (table, column) == _LOCATIONS else None
     return text if text.startswith(INSPECTION) else scheme[0] if scheme else _HIDDEN

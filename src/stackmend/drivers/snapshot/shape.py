@@ -18,6 +18,7 @@ ARROW = {
     ColumnType.BOOL: pa.bool_(),
     ColumnType.TIME: pa.timestamp("us"),
     ColumnType.DELETED: pa.bool_(),
+    ColumnType.CONNECTION: pa.string(),
 }
 
 #: the columns that replace ``network_info`` in its table
