@@ -43,6 +43,8 @@ CHECK = Check(
         "placement_inventories": {"resource_provider_id": "placement_resource_providers.id"},
         "placement_allocations": {"resource_provider_id": "placement_resource_providers.id"},
     },
+    # what is left of a server on the provider of a host that is gone
+    explained_by={"allocation-wrong-provider": {"provider": "wrong_provider"}},
     by_hand=(
         "look up who has allocated it: openstack resource provider show --allocations {provider}. If the inventory is"
         " wrong, correct the configuration that it comes from and restart that service, or set it: openstack resource"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
-from stackmend_lab.plants._hosts import resource_class
+from stackmend_lab.plants._hosts import inventory, resource_class
 from stackmend_lab.plants._servers import touch
 
 
@@ -26,9 +26,13 @@ def _drop(cloud: CloudRows, server: Server, kind: str) -> dict[str, Any]:
 def _add(cloud: CloudRows, server: Server, kind: str, used: int) -> dict[str, Any]:
     sql = "SELECT resource_provider_id FROM allocations WHERE consumer_id = :c ORDER BY id"
     (row, *_) = cloud.rows("placement", sql, {"c": server.uuid})
+    provider, number = row["resource_provider_id"], resource_class(cloud, kind)
+    sql = "SELECT id FROM inventories WHERE resource_provider_id = :p AND resource_class_id = :k"
+    if not cloud.rows("placement", sql, {"p": provider, "k": number}):
+        inventory(cloud, provider, number, 1000)
     cloud.insert(
-        "placement", "allocations", consumer_id=server.uuid, resource_class_id=resource_class(cloud, kind), used=used,
-        **row,
+        "placement", "allocations", consumer_id=server.uuid, resource_class_id=number, used=used,
+        resource_provider_id=provider,
     )  # fmt: skip
     return {"server": server.uuid}
 

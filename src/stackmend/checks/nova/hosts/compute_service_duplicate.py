@@ -46,6 +46,7 @@ CHECK = Check(
     needs=frozenset({"cells"}),
     reads={"nova_services": {}, "nova_compute_nodes": {}},
     ages={"grace": 3600},
+    explained_by={"server-on-nonexistent-host": {"host": "host"}},
     by_hand="{remedy}",
     sql="""
         WITH computes AS (
