@@ -7,8 +7,8 @@
 * `two-hosts`: two hosts have a compute node of the same machine (`hypervisor_hostname`);
 * `two-nodes`: one host has two compute nodes, though it is not a host of Ironic;
 * `two-cells`: two cells have a nova-compute of the same host;
-* `no-node`: a nova-compute has no compute node;
-* `no-service`: a compute node has no nova-compute.
+* `no-node`: a nova-compute has no compute node, and no servers (with servers: `server-on-nonexistent-host`);
+* `no-service`: likewise, a compute node has no nova-compute.
 
 ## Why it matters
 The scheduler counts a machine twice. nova-compute cannot report if another host has the resource provider with the name
@@ -44,9 +44,8 @@ CHECK = Check(
     resource=("host", "host"),
     key=("host", "node", "code"),
     needs=frozenset({"cells"}),
-    reads={"nova_services": {}, "nova_compute_nodes": {}},
+    reads={"nova_services": {}, "nova_compute_nodes": {}, "nova_instances": {"host": "host"}},
     ages={"grace": 3600},
-    explained_by={"server-on-nonexistent-host": {"host": "host"}},
     by_hand="{remedy}",
     sql="""
         WITH computes AS (
@@ -58,6 +57,8 @@ CHECK = Check(
             SELECT cell, host, hypervisor_hostname AS node, id, created_at AS made
               FROM nova_compute_nodes
              WHERE NOT deleted AND hypervisor_type <> 'ironic' AND host IS NOT NULL AND hypervisor_hostname IS NOT NULL
+        ), used AS (
+            SELECT DISTINCT cell, host FROM nova_instances WHERE NOT deleted AND host IS NOT NULL
         ), ironic AS (
             SELECT DISTINCT cell FROM nova_compute_nodes WHERE hypervisor_type = 'ironic'
         )
@@ -88,7 +89,8 @@ CHECK = Check(
           FROM computes c
           LEFT JOIN nodes n ON n.cell = c.cell AND n.host = c.host
           LEFT JOIN ironic i ON i.cell = c.cell
-         WHERE n.host IS NULL AND i.cell IS NULL AND c.made < $grace
+          LEFT JOIN used u ON u.cell = c.cell AND u.host = c.host
+         WHERE n.host IS NULL AND u.host IS NULL AND i.cell IS NULL AND c.made < $grace
         UNION ALL
         SELECT n.host, n.cell, n.node, '', 1, 'no-service' AS code,
                'if no guest is left on the machine, mark its row deleted in the database of ' || n.cell
@@ -96,5 +98,6 @@ CHECK = Check(
                || n.id || '; if it has guests, start its nova-compute, which registers it again'
           FROM nodes n
           LEFT JOIN computes c ON c.cell = n.cell AND c.host = n.host
-         WHERE c.host IS NULL AND n.made < $grace""",
+          LEFT JOIN used u ON u.cell = n.cell AND u.host = n.host
+         WHERE c.host IS NULL AND u.host IS NULL AND n.made < $grace""",
 )
