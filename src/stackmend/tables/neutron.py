@@ -52,6 +52,14 @@ TABLES = (
         ),
         where="t.profile LIKE '%\"allocation\"%'",
     ),
+    # what Neutron waits for before a port becomes ACTIVE: no rows for nearly all ports
+    Table(
+        service="neutron",
+        name="provisioningblocks",
+        columns=(*ints("standard_attr_id"), *text("entity")),
+        join="JOIN standardattributes a ON a.id = t.standard_attr_id",
+        where="a.resource_type = 'ports'",
+    ),
     # set on a port only by its owner: evidence that it existed before Nova used it (services 2.3)
     Table(service="neutron", name="allowedaddresspairs", columns=text("port_id", "ip_address")),
     # not dns_name, which Nova sets
