@@ -147,9 +147,25 @@ TABLES = (
             ("gre", "gre_id"),
         )
     ),
-    Table(service="neutron", name="agents", columns=(*text("id", "agent_type", "host"), *times("heartbeat_timestamp"))),
     Table(
-        service="neutron", name="networkdhcpagentbindings", columns=text("network_id", "dhcp_agent_id"), optional=True
+        service="neutron",
+        name="agents",
+        columns=(*text("id", "agent_type", "host"), *bools("admin_state_up"), *times("heartbeat_timestamp")),
+    ),
+    Table(
+        service="neutron",
+        name="ha_router_agent_port_bindings",
+        columns=text("router_id", "l3_agent_id", "state"),
+        optional=True,
+    ),
+    # twice: what is scheduled to an agent, and who else serves that
+    *(
+        Table(service="neutron", name=name, label=label, columns=text(*columns), optional=True)
+        for name, columns, fellows in (
+            ("networkdhcpagentbindings", ("network_id", "dhcp_agent_id"), "neutron_dhcp_fellows"),
+            ("routerl3agentbindings", ("router_id", "l3_agent_id"), "neutron_l3_fellows"),
+        )
+        for label in (f"neutron_{name}", fellows)
     ),
     Table(service="neutron", name="portsecuritybindings", columns=(*text("port_id"), *bools("port_security_enabled"))),
     Table(service="neutron", name="securitygroupportbindings", columns=text("port_id")),
