@@ -49,8 +49,8 @@ CHECK = Check(
             SELECT host FROM neutron_agents
             UNION
             SELECT host FROM nova_services WHERE NOT COALESCE(deleted, FALSE)),
-        judging AS (
-            SELECT COUNT(*) AS agents FROM neutron_agents
+        judging AS (  -- without such agents (OVN), no table of Neutron has its hosts
+            SELECT DISTINCT 'ACTIVE' AS status FROM neutron_agents
              WHERE agent_type IN ('Open vSwitch agent', 'Linux bridge agent', 'NIC Switch agent')),
         others AS (
             SELECT p.id, p.device_owner, p.standard_attr_id
@@ -59,9 +59,9 @@ CHECK = Check(
                AND p.device_owner NOT IN ('network:dhcp', 'network:floatingip', 'network:distributed'))
         SELECT p.id AS port, p.device_owner AS owner, b.host
           FROM others p
-          JOIN neutron_ml2_port_bindings b ON b.port_id = p.id AND b.status = 'ACTIVE'
+          JOIN neutron_ml2_port_bindings b ON b.port_id = p.id
+          JOIN judging j ON j.status = b.status
           JOIN neutron_standardattributes a ON a.id = p.standard_attr_id
-          JOIN judging j ON j.agents > 0
           LEFT JOIN known k ON k.host = b.host
          WHERE b.host <> '' AND k.host IS NULL AND COALESCE(a.updated_at, a.created_at) < $grace""",
 )

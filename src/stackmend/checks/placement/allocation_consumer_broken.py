@@ -13,7 +13,7 @@ does not exist make every change of the consumer's allocations fail. An empty co
 Rows from before Rocky that were never migrated (bug 1780799), or consumers and providers deleted by SQL.
 
 ## How to see it by hand
-`SELECT a.* FROM allocations a LEFT JOIN consumers c ON c.uuid = a.consumer_id WHERE c.id IS NULL;` and the like.
+`SELECT a.id FROM allocations a LEFT JOIN consumers c ON c.uuid = a.consumer_id WHERE c.id IS NULL;` and the like.
 
 ## Repair and its risk
 `mend-consumer` creates the consumer of a live server, as `placement-manage db online_data_migrations` does but with

@@ -48,7 +48,7 @@ CHECK = Check(
         WITH alive AS (
             SELECT DISTINCT host
               FROM cinder_services
-             WHERE NOT deleted AND "binary" = 'cinder-backup' AND COALESCE(updated_at, created_at) > $alive
+             WHERE NOT deleted AND "binary" = 'cinder-backup' AND COALESCE(updated_at, created_at) >= $alive
         )
         SELECT b.id AS backup, b.volume_id AS volume, b.project_id AS project, b.host AS host, b.size AS size,
                b.status AS status, b.restore_volume_id AS restored, COALESCE(b.updated_at, b.created_at) AS since,

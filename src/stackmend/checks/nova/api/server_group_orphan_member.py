@@ -13,7 +13,7 @@ Servers were archived by a release that left the API database alone, or purged b
 member. Deleted servers remain members until they are archived: that is normal and not reported.
 
 ## How to see it by hand
-`openstack server group show <group>` lists only members that exist; `SELECT * FROM instance_group_member WHERE
+`openstack server group show <group>` lists only members that exist; `SELECT group_id FROM instance_group_member WHERE
 instance_uuid = '<server>';` in nova_api shows the rest.
 
 ## Repair and its risk
