@@ -222,15 +222,14 @@ class Fake(Interfaces):
         tags = self.cloud.rows("neutron", "SELECT tag FROM tags WHERE standard_attr_id = :n",
                                {"n": row["standard_attr_id"]})  # fmt: skip
         shown = {key: row[key] for key in ("id", "device_id", "device_owner", "status", "mac_address")}
-        shown |= {f"binding:{key}": row[key] for key in ("vif_type", "vnic_type")}
+        if row["host"] is not None:  # of a port without an ACTIVE binding, Neutron shows none of these
+            shown |= {f"binding:{key}": row[key] for key in ("vif_type", "vnic_type")}
+            shown |= {"binding:host_id": row["host"], "binding:profile": json.loads(row["profile"] or "{}")}
         shown["revision_number"] = self._revision(row)
-        profile = json.loads(row["profile"] or "{}")
         fixed = self.cloud.rows("neutron", "SELECT ip_address FROM ipallocations WHERE port_id = :p", {"p": name})
         shown["fixed_ips"] = fixed
         shown |= self.row("neutron", "SELECT dns_name FROM portdnses WHERE port_id = :p", p=name) or {}
-        return 200, {"port": {
-            **shown, "binding:host_id": row["host"], "binding:profile": profile, "tags": [t["tag"] for t in tags],
-        }}  # fmt: skip
+        return 200, {"port": {**shown, "tags": [t["tag"] for t in tags]}}
 
     def update_port(self, body: Any, name: str) -> Reply:
         values, row = body["port"], self.port(name)

@@ -257,9 +257,10 @@ class ShowingFake(Fake):
             shown = {name: row[name] for name in (*same, "description", "revision_number")}
             shown |= {"admin_state_up": bool(row["admin_state_up"])}
             shown |= {"created_at": iso(row["created_at"]), "updated_at": iso(row["updated_at"])}
-            if not self.member:
-                shown |= {"binding:host_id": row["host"], "binding:profile": {}}
-            found.append({**shown, "binding:vif_type": row["vif_type"], "binding:vnic_type": row["vnic_type"]})
+            if row["host"] is not None:  # of a port without an ACTIVE binding, Neutron shows none of these
+                shown |= {f"binding:{name}": row[name] for name in ("vif_type", "vnic_type")}
+                shown |= {} if self.member else {"binding:host_id": row["host"], "binding:profile": {}}
+            found.append(shown)
         return self.paged("ports", "/network/v2.0/ports", found, query)
 
     def list_quotas(self, _: Any) -> Reply:

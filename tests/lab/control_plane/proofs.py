@@ -58,6 +58,7 @@ class Proof:
     blinds: bool = False  #: Nova's API cannot list servers while it is broken
     elsewhere: bool = False  #: only on a host where nothing else is broken
     chosen: bool = False  #: the operator has to name the repair
+    long: bool = False  #: run by make test-lab, not by make test
 
     @property
     def undone(self) -> bool:
@@ -360,10 +361,11 @@ class Rehearsal:
 
     def _let_time_pass(self) -> None:
         """Make things look older: the checks leave alone whatever changed a moment ago."""
-        ids: dict[str, set[str]] = {"servers": set(), "volumes": set(), "ports": set(), "consumers": set()}
+        ids: dict[str, set[str]] = {kind: set() for kind in ("servers", "volumes", "ports", "snapshots", "consumers")}
         for thing in self._things():
             ids["servers"].add(thing.server)
             ids["volumes"].add(thing.volume)
+            ids["snapshots"].add(str(thing.key.get("snapshot") or ""))
             # together with its server, if any: a port older than its server would be taken for its owner's
             ids["ports"].add("" if thing.server else thing.port)
             ids["consumers"] |= thing.names

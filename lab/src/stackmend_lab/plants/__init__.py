@@ -4,8 +4,9 @@
 Each defines ``plant(cloud)``, which breaks one object as the catalogue describes, and returns the key of the expected
 finding; ``VARIANTS``, further causes of it; ``LOOK_ALIKES``, healthy objects that resemble it; if a repair is refused
 by design, ``NOT_REPAIRED``, the name of a variant and a part of the reason; if the operator has to choose between
-repairs, ``CHOSEN``, the name of a variant and the repair; and if the same damage is found by other checks as well,
-``BESIDE``, the name of a variant and a function that returns them, with their keys.
+repairs, ``CHOSEN``, the name of a variant and the repair; if the same damage is found by other checks as well,
+``BESIDE``, the name of a variant and a function that returns them, with their keys; and if the lab cannot prove the
+repairs of such damage, ``NOT_ON_LAB``, the reason.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ def modules() -> dict[str, ModuleType]:
     found = (m.name for m in pkgutil.walk_packages(__path__, f"{__name__}.") if not m.ispkg)
     names = {name.rpartition(".")[2]: name for name in found}
     return {name.replace("_", "-"): importlib.import_module(names[name]) for name in sorted(names) if name[0] != "_"}
+
+
+def not_on_lab() -> dict[str, str]:
+    """Checks whose repairs the lab cannot prove, with the reasons."""
+    return {check: module.NOT_ON_LAB for check, module in modules().items() if hasattr(module, "NOT_ON_LAB")}
 
 
 def broken() -> Iterator[Case]:

@@ -24,6 +24,7 @@ def not_marked(cloud: CloudRows) -> dict[str, Any]:
     return {"segment": _segment(cloud, "vlan", "physnet-gone", 7)}
 
 
+NOT_ON_LAB = "the servers of all proofs share its networks, and a second segment makes their ports ambiguous"
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"not_marked": not_marked}
 
 

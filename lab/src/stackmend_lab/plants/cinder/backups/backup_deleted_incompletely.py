@@ -31,6 +31,7 @@ def no_time(cloud: CloudRows) -> dict[str, Any]:
     return _gone(cloud)
 
 
+NOT_ON_LAB = "it has no cinder-backup"
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"no_time": no_time}
 
 

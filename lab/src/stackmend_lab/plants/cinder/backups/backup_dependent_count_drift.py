@@ -34,6 +34,7 @@ def never_counted(cloud: CloudRows) -> dict[str, Any]:
     return _chain(cloud, None, 1)
 
 
+NOT_ON_LAB = "it has no cinder-backup"
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "deleted_by_sql": deleted_by_sql,
     "never_counted": never_counted,

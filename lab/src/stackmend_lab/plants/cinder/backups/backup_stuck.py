@@ -67,6 +67,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "deleting": deleting,
     "on_a_host": on_a_host,
 }
+NOT_ON_LAB = "it has no cinder-backup"
 NOT_REPAIRED = {"on_a_host": "start cinder-backup there"}
 
 

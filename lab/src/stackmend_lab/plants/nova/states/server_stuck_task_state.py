@@ -87,6 +87,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "building": building,
     "resizing": resizing,
 }
+NOT_ON_LAB = "its hosts report, and a nova-compute that runs may still be working"
 NOT_REPAIRED = {
     "rebuilding": "start nova-compute on",
     "lost_message": "restart nova-compute on",
