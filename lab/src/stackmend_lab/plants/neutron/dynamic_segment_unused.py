@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
-from stackmend_lab.plants._networks import OLD, new_port, port_of, standard
+from stackmend_lab.plants._networks import OLD, new_network, new_port, standard
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
@@ -24,15 +24,15 @@ def not_marked(cloud: CloudRows) -> dict[str, Any]:
     return {"segment": _segment(cloud, "vlan", "physnet-gone", 7)}
 
 
-NOT_ON_LAB = "the servers of all proofs share its networks, and a second segment makes their ports ambiguous"
+NOT_ON_LAB = "there it has not been tried in a network of its own yet"
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"not_marked": not_marked}
 
 
 def _segment(
     cloud: CloudRows, kind: str, physical: str, number: int, *, dynamic: bool = True, age: int = OLD, network: str = ""
 ) -> str:
-    """A further segment of a server's network."""
-    segment, network = str(uuid.uuid4()), network or port_of(cloud, cloud.pick("active").ports[0])["network_id"]
+    """A further segment of a network, of its own unless one is given."""
+    segment, network = str(uuid.uuid4()), network or new_network(cloud)[0]
     there = cloud.rows("neutron", "SELECT id FROM networksegments WHERE network_id = :n", {"n": network})
     cloud.insert(
         "neutron", "networksegments", id=segment, network_id=network, network_type=kind, physical_network=physical,
@@ -45,8 +45,9 @@ def _segment(
 def in_use(cloud: CloudRows) -> None:
     """A port is bound by two levels: its network's segment, and the dynamic one below the switch."""
     server = cloud.pick("active")
-    port = new_port(cloud, server, "", cloud.ago(OLD), str(server.host), device_owner="network:distributed")
-    segment = _segment(cloud, "vlan", "physnet-a", 11, network=port_of(cloud, port)["network_id"])
+    own = {"network_id": new_network(cloud)[0], "device_owner": "network:distributed"}
+    port = new_port(cloud, server, "", cloud.ago(OLD), str(server.host), **own)
+    segment = _segment(cloud, "vlan", "physnet-a", 11, network=own["network_id"])
     level = {"port_id": port, "host": server.host, "level": 1, "driver": "openvswitch", "segment_id": segment}
     cloud.insert("neutron", "ml2_port_binding_levels", **level)
 

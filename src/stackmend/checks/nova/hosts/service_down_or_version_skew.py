@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service or agent is registered that has not reported for a week, or that cannot work as it is.
+"""A service is registered that has not reported for a week, or that cannot work as it is.
 
 ## What is wrong
-A row of a service of Nova or Cinder, or of an agent of Neutron, is live although nobody reports under it, or says
-something that the service contradicts. The `code` says what is wrong:
+A row of a service of Nova or Cinder is live although nobody reports under it, or says something that the service
+contradicts. Neutron's agents have a check of their own, `agent-or-scheduler-binding-orphan`. The `code` says what is
+wrong:
 
 * `silent`: nothing has reported for a week;
 * `pins-version`: nor that, and its version is older than that of the others: it counts for the oldest one;
@@ -20,7 +21,7 @@ Hosts were taken out of the cloud without deleting their services; nobody cleare
 host was left out of an upgrade.
 
 ## How to see it by hand
-`openstack compute service list --long`, `openstack volume service list`, `openstack network agent list`.
+`openstack compute service list --long`, `openstack volume service list`.
 
 ## Repair and its risk
 None: only you know whether a host comes back. The plan names the command for each. Never delete the nova-compute of a
@@ -48,8 +49,8 @@ CHECK = Check(
     },
     resource=("host", "host"),
     key=("service", "kind", "host", "cell"),
-    needs=frozenset({"cells", "cinder", "neutron"}),
-    reads={"nova_services": {}, "cinder_services": {"host": "host"}, "neutron_agents": {"host": "host"}},
+    needs=frozenset({"cells", "cinder"}),
+    reads={"nova_services": {}, "cinder_services": {"host": "host"}},
     ages={"silent": 7 * 86400, "reporting": 120},
     by_hand="{remedy}",
     # services of APIs are registered once and never report again; Nova's API does not list them either
@@ -74,10 +75,6 @@ CHECK = Check(
                    'if it does not come back: cinder-manage service remove ' || "binary" || ' ' || host
               FROM cinder_services
              WHERE NOT deleted AND host IS NOT NULL
-            UNION ALL
-            SELECT 'Neutron', agent_type, host, '', 0, 0, heartbeat_timestamp, FALSE, FALSE, FALSE, FALSE,
-                   'if it does not come back: openstack network agent delete ' || id
-              FROM neutron_agents
         )
         SELECT service, kind, host, cell, version, newest, CAST(since AS VARCHAR) AS since, 'forced-down' AS code,
                'if its guests may run again: openstack compute service set --up ' || host || ' nova-compute' AS remedy

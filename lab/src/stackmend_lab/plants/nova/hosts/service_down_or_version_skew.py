@@ -60,28 +60,12 @@ def of_cinder(cloud: CloudRows) -> dict[str, Any]:
     return {"service": "Cinder", "kind": "cinder-backup", "host": name, "cell": ""}
 
 
-def _agent(cloud: CloudRows, seconds: float) -> dict[str, Any]:
-    name = f"gone-{uuid.uuid4()}"
-    cloud.insert(
-        "neutron", "agents", id=str(uuid.uuid4()), agent_type="Open vSwitch agent", binary="neutron-openvswitch-agent",
-        topic="N/A", host=name, admin_state_up=1, created_at=cloud.ago(_MONTH), started_at=cloud.ago(_MONTH),
-        heartbeat_timestamp=cloud.ago(seconds), configurations="{}", load=0,
-    )  # fmt: skip
-    return {"service": "Neutron", "kind": "Open vSwitch agent", "host": name, "cell": ""}
-
-
-def of_neutron(cloud: CloudRows) -> dict[str, Any]:
-    """An agent of a host that no longer exists."""
-    return _agent(cloud, _MONTH)
-
-
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "old_version": old_version,
     "forced_down": forced_down,
     "left_out": left_out,
     "conductor": conductor,
     "of_cinder": of_cinder,
-    "of_neutron": of_neutron,
 }
 NOT_REPAIRED = {
     "plant": "openstack compute service delete",
@@ -90,7 +74,6 @@ NOT_REPAIRED = {
     "left_out": "upgrade nova-compute",
     "conductor": "openstack compute service delete",
     "of_cinder": "cinder-manage service remove",
-    "of_neutron": "openstack network agent delete",
 }
 
 
@@ -118,15 +101,9 @@ def api(cloud: CloudRows) -> None:
     )  # fmt: skip
 
 
-def agent_of_yesterday(cloud: CloudRows) -> None:
-    """The host of this agent is being repaired."""
-    _agent(cloud, _DAY)
-
-
 LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "in_maintenance": in_maintenance,
     "evacuated": evacuated,
     "half_upgraded": half_upgraded,
     "api": api,
-    "agent_of_yesterday": agent_of_yesterday,
 }
