@@ -7,6 +7,7 @@ import atexit
 import gc
 import os
 import re
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from functools import cache
@@ -21,6 +22,13 @@ from stackmend_lab.mariadb import MariaDB
 _LAB = Path(__file__).parent / "lab" / "control_plane"
 #: of a worker beside the lab's: a third of the CPU time where both want it
 _NICE = 5
+
+
+def pytest_configure() -> None:
+    """Let programs that tests start hear signals that the shell ignores for what it starts in the background."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -22,9 +22,9 @@ SHARED = frozenset({
 })  # fmt: skip
 #: ids of such things, in tables that are copied
 _SHARED_IDS = frozenset({
-    "cell_id", "compute_id", "compute_node_id", "consumer_type_id", "dest_compute_id", "domain_id", "image_id",
-    "network_id", "parent_provider_id", "project_id", "resource_class_id", "resource_provider_id", "root_provider_id",
-    "service_id", "user_id", "volume_type_id",
+    "cell_id", "compute_id", "compute_node_id", "consumer_type_id", "dest_compute_id", "dhcp_agent_id", "domain_id",
+    "floating_network_id", "image_id", "l3_agent_id", "network_id", "parent_provider_id", "project_id",
+    "resource_class_id", "resource_provider_id", "root_provider_id", "service_id", "user_id", "volume_type_id",
 })  # fmt: skip
 #: the address of a VIF row ends with its port's id; a row of a child table is named by an id
 _ENDS_WITH_ID = frozenset({("nova_virtual_interfaces", "address")}) | {

@@ -15,7 +15,7 @@ from stackmend_lab import breaks
 
 from ...support import by_account
 from .proofs import Proof, Rehearsal, Sight, same
-from .repairs import ALL, PROOFS, of_break
+from .repairs import ALL, of_break
 
 #: break -> the check that finds it by APIs alone. An empty network cache and one without a row look alike there
 SHOWN = {
@@ -91,5 +91,5 @@ def test_nothing_else_is_found(rehearsal: Rehearsal, seen: Sight) -> None:
     strange = [f for f in new if not any(thing.concerns({"evidence": {**f.evidence, **f.key}}) for thing in things)]
     assert strange == []
     expected = {*SHOWN.values()} | {also for entry in breaks.breaks() for also in entry.also}
-    expected |= {proof.check for proof in ALL} - {proof.check for proof in PROOFS}  # broken by plants
+    expected |= {proof.check for proof in ALL}
     assert {f.check for f in new} <= expected

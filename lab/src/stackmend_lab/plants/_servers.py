@@ -16,10 +16,10 @@ from stackmend_lab.plants._networks import place_port, secure_port
 OLD = 6 * 3600
 
 
-def new_build_request(cloud: CloudRows, server: str, age: float = OLD) -> str:
+def new_build_request(cloud: CloudRows, server: str, age: float = OLD, project: str = "") -> str:
     """Have Nova wait for the server's cell; returns the server."""
-    project, user = uuid.uuid4().hex, uuid.uuid4().hex
-    document = build_request(project, user, 0, server)
+    project = project or uuid.uuid4().hex
+    document = build_request(project, uuid.uuid4().hex, 0, server)
     values = {"project_id": project, "instance_uuid": server, "created_at": cloud.ago(age)}
     cloud.insert("nova_api", "build_requests", **values, **document)
     return server

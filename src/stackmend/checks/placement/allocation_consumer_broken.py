@@ -22,7 +22,7 @@ exist, and empty consumers. Nothing is lost.
 """
 
 from stackmend.model.check import Check, Severity
-from stackmend.tables.views import EVERY_SERVER, existence
+from stackmend.tables.views import EVERY_SERVER
 
 CHECK = Check(
     name="allocation-consumer-broken",
@@ -41,8 +41,6 @@ CHECK = Check(
         "placement_allocations": {"consumer_id": "consumer"},
         "placement_consumers": {"uuid": "consumer"},
         "placement_resource_providers": {},
-        "nova_migrations": {"uuid": "consumer"},
-        **existence("consumer"),
     },
     ages={"grace": 3600},
     sql="""

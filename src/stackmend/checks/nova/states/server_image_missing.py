@@ -31,7 +31,6 @@ first. Do not delete the server before you are sure: its volumes and ports may b
 """
 
 from stackmend.model.check import Check, Severity
-from stackmend.tables.views import idle
 
 CHECK = Check(
     name="server-image-missing",
@@ -48,7 +47,7 @@ CHECK = Check(
     needs=frozenset({"glance"}),
     hinders=frozenset({"start"}),
     reads={
-        **idle(),
+        "nova_instances": {"uuid": "server"},
         "nova_shelved_images": {"instance_uuid": "server"},
         "glance_images": {"id": "nova_shelved_images.image"},
     },

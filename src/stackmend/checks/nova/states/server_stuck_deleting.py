@@ -30,7 +30,7 @@ get there: the guest runs on, on disks that may be given to others.
 """
 
 from stackmend.model.check import Check, Severity
-from stackmend.tables.views import LAST_SEEN, idle
+from stackmend.tables.views import LAST_SEEN
 
 CHECK = Check(
     name="server-stuck-deleting",
@@ -45,7 +45,12 @@ CHECK = Check(
     },
     resource=("server", "server"),
     key=("server",),
-    reads={**idle(), "nova_services": {}},
+    reads={
+        "nova_instances": {"uuid": "server"},
+        "nova_instance_actions": {"instance_uuid": "server"},
+        "nova_instance_actions_events": {"action_id": "nova_instance_actions.id"},
+        "nova_services": {},
+    },
     ages={"idle": 600, "grace": 1800, "alive": 600},
     by_hand="{way}",
     sql=f"""

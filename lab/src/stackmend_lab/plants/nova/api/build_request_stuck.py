@@ -7,22 +7,26 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from stackmend_lab.cloud import CloudRows
+from stackmend_lab.cloud import CloudRows, Server
 from stackmend_lab.plants._servers import OLD, new_build_request
 
 
-def _request(cloud: CloudRows, server: str, age: float = OLD) -> dict[str, Any]:
-    return {"server": new_build_request(cloud, server, age)}
+def _request(cloud: CloudRows, server: str, age: float = OLD, project: str = "") -> dict[str, Any]:
+    return {"server": new_build_request(cloud, server, age, project)}
+
+
+def _left(cloud: CloudRows, server: Server) -> dict[str, Any]:
+    return _request(cloud, server.uuid, project=server.project_id)
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
     """The conductor died after it had made the server in its cell."""
-    return _request(cloud, cloud.pick("active").uuid)
+    return _left(cloud, cloud.pick("active"))
 
 
 def buried(cloud: CloudRows) -> dict[str, Any]:
     """It died after it had put the server into cell0."""
-    return _request(cloud, cloud.pick("cell0_error").uuid)
+    return _left(cloud, cloud.pick("cell0_error"))
 
 
 def never_scheduled(cloud: CloudRows) -> dict[str, Any]:
