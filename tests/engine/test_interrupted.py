@@ -38,6 +38,8 @@ STAGES = {
     "cinder": volume_stuck_detaching.VARIANTS["attachment_gone"],
     "neutron": port_without_server.VARIANTS["of_the_build"],
 }
+#: the checks that find it
+CHECKS = ("allocation-orphan", "volume-stuck-detaching", "port-without-server")
 
 
 class Slow:
@@ -48,7 +50,7 @@ class Slow:
         for plant in STAGES.values():
             plant(here.cloud)
         self.before = here.cloud.dump()
-        plan = plan_for(here.config, allow_db=True, settle=0)
+        plan = plan_for(here.config, checks=CHECKS, allow_db=True, settle=0)
         assert len({action.stage for action in plan.runnable}) == len(plan.actions) == len(STAGES)
         plans.save(plan, self.file)
 
@@ -260,6 +262,33 @@ def test_the_temporary_folder_is_known_before_a_signal_ends_anything(tmp_path: P
         check=True,
     )
     assert done.stdout.split() == ["None", str(tmp_path)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_before_signals_are_handled(number: signal.Signals, tmp_path: Path) -> None:
+    """While tempfile probes its folder: it waits, and then ends the command like any other, without its probe."""
+    told = (
+        "import os, sys\n"
+        "from stackmend.cli import signals\n"
+        "def probing(event, args):\n"
+        f"    if event == 'open' and str(args[0]).startswith('{tmp_path}'):\n"
+        f"        os.kill(os.getpid(), {int(number)})\n"
+        "sys.addaudithook(probing)\n"
+        "try:\n"
+        "    with signals.ending():\n"
+        "        print('not reached')\n"
+        "except KeyboardInterrupt as problem:\n"
+        "    print(signals.exit_code(problem))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", told],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [str(128 + number)], "")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("takes_it_for", [ValueError, None])

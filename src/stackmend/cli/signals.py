@@ -104,6 +104,7 @@ def _listening(handler: _Handler, first: Callable[[int], None], patience: int) -
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until this handles them
     _find_temporary_folder()
     before = {number: signal.getsignal(number) for number in SIGNALS}
     mine = [number for number, old in before.items() if old is not signal.SIG_IGN and old is not None]
@@ -112,6 +113,7 @@ def _listening(handler: _Handler, first: Callable[[int], None], patience: int) -
     for number in mine:
         signal.signal(number, handler)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         yield
     finally:
         for number in mine:
@@ -121,16 +123,12 @@ def _listening(handler: _Handler, first: Callable[[int], None], patience: int) -
 
 
 def _find_temporary_folder() -> None:
-    """Have tempfile probe for a writable folder while signals are blocked: its probe file would be left behind.
+    """Have tempfile probe for a writable folder, while signals are blocked: its probe file would be left behind.
 
     Only before the first other thread starts: signals are blocked per thread.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        with suppress(FileNotFoundError):  # there is none: code that needs one reports that
-            tempfile.gettempdir()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with suppress(FileNotFoundError):  # there is none: code that needs one reports that
+        tempfile.gettempdir()
 
 
 class _Watch(threading.Thread):
