@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from stackmend.model.errors import Exit
 from stackmend_lab.breaks._past import let_time_pass
 from stackmend_lab.breaks._scene import Scene
 from stackmend_lab.control_plane import Plane
@@ -71,7 +72,8 @@ def test_from_the_finding_to_a_server_that_is_whole(plane: Plane, tmp_path: Path
     found = [one for one in desk.audit(CHECK).values() if one["evidence"]["port"] == left]
     assert [one["evidence"]["server"] for one in found] == [server]
     logs = ("--logs", str(plane.folder / "log"))
-    story: dict[str, Any] = json.loads(desk.run("diagnose", "server", server, *logs, "-f", "json"))
+    told = desk.run("diagnose", "server", server, *logs, "-f", "json", codes=(Exit.FINDINGS,))
+    story: dict[str, Any] = json.loads(told)
     (cause,) = (one for one in story["causes"] if one["cause"] == "build-rescheduled")
     assert (bad in cause["statement"], "2 ports" in cause["statement"]) == (True, True)
     assert any(CHECK in remedy for remedy in cause["remedies"])
