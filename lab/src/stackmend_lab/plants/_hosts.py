@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from stackmend_lab.cloud import CloudRows
 
 OLD = 30 * 86400
+#: age of a heartbeat that is fresh however long a busy machine takes until it is judged
+ALIVE = -1800
 
 
 @dataclass(frozen=True, slots=True)

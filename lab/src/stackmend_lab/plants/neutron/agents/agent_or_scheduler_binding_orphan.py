@@ -8,6 +8,7 @@ from typing import Any
 
 from stackmend_lab.cloud import CloudRows
 from stackmend_lab.plants._floating import new_router
+from stackmend_lab.plants._hosts import ALIVE
 from stackmend_lab.plants._networks import new_network
 from stackmend_lab.plants.neutron.agents._agents import DAY, new_agent
 
@@ -38,7 +39,7 @@ def routers(cloud: CloudRows) -> dict[str, Any]:
     """A router is left to a dead agent, and another router has a living one beside it."""
     agent = new_agent(cloud, "L3 agent", 2 * DAY)
     _router(cloud, agent)
-    _router(cloud, agent, new_agent(cloud, "L3 agent", 5))
+    _router(cloud, agent, new_agent(cloud, "L3 agent", ALIVE))
     return {"agent": agent}
 
 
@@ -64,7 +65,7 @@ NOT_REPAIRED = dict.fromkeys(("plant", *VARIANTS), "openstack network agent dele
 
 def redundant(cloud: CloudRows) -> None:
     """The network has a living agent as well."""
-    _network(cloud, new_agent(cloud, "DHCP agent", 2 * DAY), new_agent(cloud, "DHCP agent", 5))
+    _network(cloud, new_agent(cloud, "DHCP agent", 2 * DAY), new_agent(cloud, "DHCP agent", ALIVE))
 
 
 def disabled(cloud: CloudRows) -> None:

@@ -8,11 +8,9 @@ from typing import Any
 
 from stackmend_lab.cloud import CloudRows
 from stackmend_lab.plants._floating import new_router
+from stackmend_lab.plants._hosts import ALIVE
 from stackmend_lab.plants._networks import OLD, new_port
 from stackmend_lab.plants.neutron.agents._agents import new_agent
-
-#: seconds; ahead of now, because a crowd of cases is gone through for longer than an agent may be silent
-_ALIVE = -3600
 
 
 def _router(cloud: CloudRows, *instances: tuple[str, float]) -> str:
@@ -32,7 +30,7 @@ def _router(cloud: CloudRows, *instances: tuple[str, float]) -> str:
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
     """The instances do not hear each other any more."""
-    return {"router": _router(cloud, ("active", _ALIVE), ("active", _ALIVE), ("standby", _ALIVE))}
+    return {"router": _router(cloud, ("active", ALIVE), ("active", ALIVE), ("standby", ALIVE))}
 
 
 NOT_REPAIRED = {"plant": "ip netns exec qrouter-"}
@@ -40,12 +38,12 @@ NOT_REPAIRED = {"plant": "ip netns exec qrouter-"}
 
 def healthy(cloud: CloudRows) -> None:
     """One instance is active, and the others wait."""
-    _router(cloud, ("active", _ALIVE), ("standby", _ALIVE), ("standby", _ALIVE))
+    _router(cloud, ("active", ALIVE), ("standby", ALIVE), ("standby", ALIVE))
 
 
 def host_died(cloud: CloudRows) -> None:
     """The host of the active instance died, and another took over: what the first reported is out of date."""
-    _router(cloud, ("active", 900), ("active", _ALIVE))
+    _router(cloud, ("active", 900), ("active", ALIVE))
 
 
 LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {"healthy": healthy, "host_died": host_died}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
-from stackmend_lab.plants._hosts import Host, new_host
+from stackmend_lab.plants._hosts import ALIVE, Host, new_host
 from stackmend_lab.plants._volumes import cinder_service
 
 _DAY = 86400
@@ -34,12 +34,12 @@ def old_version(cloud: CloudRows) -> dict[str, Any]:
 
 def forced_down(cloud: CloudRows) -> dict[str, Any]:
     """The host came back after its evacuation, and nobody cleared the mark."""
-    return _compute(cloud, 5, forced_down=1)[1]
+    return _compute(cloud, ALIVE, forced_down=1)[1]
 
 
 def left_out(cloud: CloudRows) -> dict[str, Any]:
     """A host was left out of two upgrades."""
-    return _compute(cloud, 5, version=61)[1]
+    return _compute(cloud, ALIVE, version=61)[1]
 
 
 def conductor(cloud: CloudRows) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def evacuated(cloud: CloudRows) -> None:
 
 def half_upgraded(cloud: CloudRows) -> None:
     """An upgrade has not reached this host yet."""
-    _compute(cloud, 5, version=68)
+    _compute(cloud, ALIVE, version=68)
 
 
 def api(cloud: CloudRows) -> None:
