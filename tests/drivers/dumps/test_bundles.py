@@ -139,11 +139,12 @@ def contents(folder: Path) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def dumper(mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dumper]:
-    """The cloud."""
-    found = Dumper(mariadb, tmp_path_factory.mktemp("dumped"))
-    yield found
-    found.cloud.close()
+def dumper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dumper]:
+    """The cloud, on a server without the databases of other tests: some dumps are of all that a server has."""
+    with MariaDB(settings={"innodb_stats_persistent": "0"}) as server:
+        found = Dumper(server, tmp_path_factory.mktemp("dumped"))
+        yield found
+        found.cloud.close()
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +273,7 @@ def _without(dump: bytes, line: bytes) -> bytes:
             "a row of table ports",
         ),
         (lambda dump: dump.replace(b"-- Dump completed", b"-- Dump com").replace(b"@OLD_", b"@"), "its end is missing"),
-        (lambda dump: dump[: len(dump) // 2] + dump, "several dumps look like it"),
+        (lambda dump: dump + dump, "several dumps look like it"),
         (lambda dump: dump.replace(b"SET NAMES utf8mb4", b"SET NAMES latin1"), "character set latin1"),
         (lambda dump: _without(dump, b"CREATE TABLE `instances`"), "is not whole"),
     ],
