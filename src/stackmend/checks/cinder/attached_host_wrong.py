@@ -46,9 +46,9 @@ CHECK = Check(
         "server-host-unproved": {"server": "server"},
         "server-on-nonexistent-host": {"server": "server"},
     },
-    by_hand="check that no guest on {attached_host} runs server {server}; stop the server; on {host} run 'nova-manage"
-    " volume_attachment get_connector --json >connector.json', then 'nova-manage volume_attachment refresh {server}"
-    " {volume} connector.json', and start it",
+    by_hand="check with 'stackmend server where {server}', and on {attached_host}, that no guest there runs it; stop"
+    " the server; on {host} run 'nova-manage volume_attachment get_connector --json >connector.json', then"
+    " 'nova-manage volume_attachment refresh {server} {volume} connector.json', and start it",
     # two attachments of one pair have a check of their own; hosts are compared without their domain
     sql="""
         WITH single AS (
