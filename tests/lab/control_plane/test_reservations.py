@@ -128,3 +128,5 @@ class TestReservations(Reservations):
         """A subnet of usual size, in which all but four addresses are held by ports."""
         site.block = CIDR
         self.test_drawn_until_it_is_there(site, typed)
+        left = [port for network in site.made for port in site.sdk.network.ports(network_id=network)]
+        assert len(left) == CIDR.num_addresses - 7  # without the network, broadcast, gateway, and four that are free

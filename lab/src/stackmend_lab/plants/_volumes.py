@@ -124,7 +124,9 @@ def new_mapping(cloud: CloudRows, server: Server, volume: str, attachment: str |
 
 def attach(cloud: CloudRows, server: Server, volume: str, **values: Any) -> tuple[str, int]:
     """Attach the volume to the server in both services, as Nova does; returns (attachment, id of the mapping)."""
-    attachment = new_attachment(cloud, volume, server.uuid, server.host, **values)
+    # other damage may have moved it since it was picked
+    rows = cloud.rows(server.database, "SELECT host FROM instances WHERE uuid = :u AND deleted = 0", {"u": server.uuid})
+    attachment = new_attachment(cloud, volume, server.uuid, rows[0]["host"] if rows else server.host, **values)
     mapping = new_mapping(cloud, server, volume, attachment)
     mode = {"volume_id": volume, "key": "attached_mode", "deleted": 0}
     if not cloud.rows(
