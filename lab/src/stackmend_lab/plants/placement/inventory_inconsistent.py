@@ -28,6 +28,14 @@ def _device(cloud: CloudRows, kind: str, used: int, total: int | None, **values:
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
+    """SQL raised what is reserved above what there is."""
+    host = new_host(cloud)
+    where = {"resource_provider_id": host.provider, "resource_class_id": resource_class(cloud, "MEMORY_MB")}
+    cloud.update("placement", "inventories", where, reserved=600_000)
+    return {"provider": host.node, "kind": "MEMORY_MB"}
+
+
+def removed(cloud: CloudRows) -> dict[str, Any]:
     """SQL removed the inventory of a device that a server uses."""
     return _device(cloud, "VGPU", 1, None)
 
@@ -37,17 +45,9 @@ def fewer(cloud: CloudRows) -> dict[str, Any]:
     return _device(cloud, "VGPU", 4, 2)
 
 
-def over_reserved(cloud: CloudRows) -> dict[str, Any]:
-    """SQL raised what is reserved above what there is."""
-    host = new_host(cloud)
-    where = {"resource_provider_id": host.provider, "resource_class_id": resource_class(cloud, "MEMORY_MB")}
-    cloud.update("placement", "inventories", where, reserved=600_000)
-    return {"provider": host.node, "kind": "MEMORY_MB"}
-
-
-VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"fewer": fewer, "over_reserved": over_reserved}
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"removed": removed, "fewer": fewer}
 _BY_HAND = "openstack resource provider inventory class set"
-NOT_REPAIRED = {"plant": _BY_HAND, "fewer": _BY_HAND, "over_reserved": _BY_HAND}
+NOT_REPAIRED = {"plant": _BY_HAND, "removed": _BY_HAND, "fewer": _BY_HAND}
 
 
 def full(cloud: CloudRows) -> None:
