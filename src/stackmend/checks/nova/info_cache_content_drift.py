@@ -61,7 +61,7 @@ CHECK = Check(
         **idle(),
         "nova_instance_info_caches": {"instance_uuid": "server"},
         "nova_vifs": {"instance_uuid": "server"},
-        "nova_compute_nodes": {"host": "host"},
+        "nova_compute_nodes": {"host": "nova_instances.host"},
         "neutron_ports": {"id": "port"},
         "neutron_standardattributes": {"id": "neutron_ports.standard_attr_id"},
         "neutron_ml2_port_bindings": {"port_id": "port"},
