@@ -31,7 +31,8 @@ class Located:
     """What stackmend says about one test, and what is true."""
 
     failed: bool
-    right_service: bool
+    right_service: bool  #: of the first error
+    right_guess: bool  #: of the likeliest place; else of the first error; else of the first message with a traceback
     rank: int  #: the rank of the injected file, from 1; 0 if it is not among the three
     silent: bool  #: no message above WARNING
     alarmed: bool  #: an error although nothing failed
@@ -42,9 +43,11 @@ def located(folder: Path, round_: str, service: str, component: str, *, failed: 
     records = sorted(_records(folder / "logs" / round_), key=lambda one: one.at or 0.0)
     troubles = [one for one in records if one.level in ("ERROR", "CRITICAL")]
     found = [place.file for place in places(records)]
+    telling = Path((troubles or records)[0].file).parent.name if records else ""
+    guess = found[0].partition("/")[0] if found else telling
     rank = found.index(component) + 1 if component in found else 0
     first = Path(troubles[0].file).parent.name if troubles else ""
-    return Located(failed, first == service, rank, not troubles, bool(troubles))
+    return Located(failed, first == service, guess == service, rank, not troubles, bool(troubles))
 
 
 def _records(folder: Path) -> Iterator[Record]:
@@ -84,6 +87,7 @@ def measured(dataset: Path, *, odd: bool) -> dict[str, float | int]:
     return {
         "failing": len(failing),
         "service_of_first_error": share(sum(one.right_service for one in failing), len(failing)),
+        "service_named": share(sum(one.right_guess for one in failing), len(failing)),
         "file_first": share(sum(one.rank == 1 for one in failing), len(failing)),
         "file_among_three": share(sum(one.rank > 0 for one in failing), len(failing)),
         "without_error": share(sum(one.silent for one in failing), len(failing)),

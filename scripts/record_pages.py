@@ -172,6 +172,8 @@ def of_disks(folder: Path) -> dict[str, str]:
         with serving(services), home as instances:
             _guest(Path(instances) / server.uuid / "disk", folder)
             hosts = f'[hosts]\ntransport = "local"\nlocal = ["{server.host}"]\ninstances_path = "{instances}"\n'
+            # whether it is installed differs between machines
+            hosts += "libguestfs = 0\n"
             toml = cloud.toml().partition("[state]")[0] + services.toml() + hosts
             (folder / "cloud.toml").write_text(toml, encoding="utf-8")
             found = _inspected(folder, "web-0")
@@ -185,7 +187,8 @@ def _guest(disk: Path, folder: Path) -> None:
 
     from stackmend.model.objects.disks import INSTANCES
 
-    root = made.crashed(made.ext4(folder / "root", _SYSTEM), "/var/log/kern.log", _LAST)
+    files = {**_SYSTEM, b"var/log/wtmp": made.wtmp((2, "2026-11-29T02:58:00"))}
+    root = made.crashed(made.ext4(folder / "root", files), "/var/log/kern.log", _LAST)
     boot = made.ext4(folder / "boot", {b"grub/grub.cfg": b"set default=0\n"}, 8 * made.MIB)
     swap = made.sparse(folder / "swap", 4 * made.MIB)
     made.tool("mkswap", "-q", swap)

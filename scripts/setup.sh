@@ -85,6 +85,7 @@ packages_for_tests() {
     # the programs only: no service comes with them
     { command -v mariadbd && command -v mariadb-install-db; } >/dev/null || echo mariadb-server-core
     command -v my_print_defaults >/dev/null || echo mariadb-client-core
+    command -v mariadb-dump >/dev/null || echo mariadb-client
     # a library alone, for a cluster of three nodes
     compgen -G "/usr/lib*/galera*/libgalera_smm.so" >/dev/null || echo galera-4
     # hosts to run commands on are OpenSSH servers that the tests start

@@ -2,12 +2,16 @@
 """Distribution of tests to the workers of xdist: those of the lab run on one worker, one after another.
 
 The lab is started once; its tests wait for services more than they compute, so they get a worker in addition to one per
-core. All other tests go in small lots to idle workers.
+core, and the other workers give way to it. A file that creates something for all of its tests goes to one worker, since
+each worker would create it. All other tests go in small lots to idle workers, after those files: so all workers end at
+about the same time.
 """
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import ast
+from functools import cache
+from pathlib import Path, PurePosixPath
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -24,10 +28,12 @@ WITHOUT_LAB = frozenset(
 FIRST = ("test_plane", "test_host_status", "test_proofs", "test_api_audit", "test_operations", "test_old_recipes")
 LAST = ("test_whole_again",)
 LAB = "lab"
-#: from one file: more would leave workers idle at the end, fewer would repeatedly create what a module shares
+#: from one file: more would leave workers idle at the end
 LOT = 8
-#: files whose tests only read what takes a minute to create: one worker creates it
-WHOLE = frozenset({"tests/repairs/test_network_info.py"})
+#: files that take the most time begin first; of these each kind of database is a lot of its own
+LONGEST = ("test_casebook",)
+DATABASES = ("mariadb", "sqlite")
+TESTS = Path(__file__).parent
 
 
 class Sharing(LoadScopeScheduling):
@@ -36,8 +42,8 @@ class Sharing(LoadScopeScheduling):
     def schedule(self) -> None:
         """Divide the collected tests into lots, the first time.
 
-        They are assigned in the order of collection, not the largest first: a worker that returned to a file it had
-        left would find there what the module's fixtures had made before.
+        They are assigned in the order of collection (:func:`place`), not those of most tests first: a worker that
+        returned to a file it had left would find there what the module's fixtures had made before.
         """
         self.config.option.loadscopereorder = False
         if self.collection is None and self.collection_is_completed:
@@ -54,12 +60,42 @@ def lots(collection: list[str]) -> dict[str, str]:
     found = {}
     for nodeid in collection:
         path = PurePosixPath(nodeid.split("::", 1)[0])
-        if path.parent.as_posix().endswith(LAB_FOLDER) and path.stem not in WITHOUT_LAB:
+        if of_the_lab(path):
             found[nodeid] = LAB
+        elif path.stem in LONGEST:
+            found[nodeid] = f"{path} {next((kind for kind in DATABASES if f'[{kind}' in nodeid), '')}"
+        elif shares(TESTS.parent / path):
+            found[nodeid] = str(path)
         else:
             number = seen[str(path)] = seen.get(str(path), -1) + 1
-            found[nodeid] = f"{path} {0 if path.as_posix() in WHOLE else number // LOT}"
+            found[nodeid] = f"{path} {number // LOT}"
     return found
+
+
+def of_the_lab(path: PurePosixPath) -> bool:
+    """Whether the tests of a file use the lab."""
+    return path.parent.as_posix().endswith(LAB_FOLDER) and path.stem not in WITHOUT_LAB
+
+
+def place(path: Path) -> int:
+    """Which files come first: those of the lab, the longest, then those that are one lot; the rest fills the gaps."""
+    if of_the_lab(PurePosixPath(path.as_posix())):
+        return 0
+    return 1 if path.stem in LONGEST else 2 if shares(path) else 3
+
+
+@cache
+def shares(path: Path) -> bool:
+    """Whether a file, or a conftest.py beside it, has a fixture that lives as long as the module."""
+    return any(_of_modules(file) for file in (path, path.with_name("conftest.py")) if file.is_file())
+
+
+@cache
+def _of_modules(file: Path) -> bool:
+    """Whether a fixture of scope "module" is written there."""
+    keywords = (node for node in ast.walk(ast.parse(file.read_bytes())) if isinstance(node, ast.keyword))
+    values = (word.value for word in keywords if word.arg == "scope")
+    return any(isinstance(value, ast.Constant) and value.value == "module" for value in values)
 
 
 def turn(file: str) -> int:

@@ -52,6 +52,7 @@ SQL_TYPES = {
     ColumnType.BOOL: "BOOLEAN",
     ColumnType.TIME: "TIMESTAMP",
     ColumnType.DELETED: "BOOLEAN",
+    ColumnType.CONNECTION: "VARCHAR",
 }
 #: what ``network_info`` leaves behind in its own table
 DOCUMENT = {"document": "VARCHAR", "vifs": "BIGINT", "length": "BIGINT", "crc32": "BIGINT"}
@@ -59,12 +60,17 @@ DOCUMENT = {"document": "VARCHAR", "vifs": "BIGINT", "length": "BIGINT", "crc32"
 FEW = {
     "nova_api_cell_mappings": 3,
     "nova_api_host_mappings": 2000,
+    "nova_api_aggregate_hosts": 2000,
     "nova_api_build_requests": 50,
     "nova_services": 2000,
     "nova_compute_nodes": 2000,
     "nova_instance_actions": 20,
     "nova_instance_actions_events": 20,
     "placement_resource_providers": 2000,
+    "placement_compute_traits": 2000,
+    "placement_inventories": 6000,
+    "placement_projects": 500,
+    "placement_users": 500,
     "placement_resource_classes": 30,
     "placement_consumer_types": 3,
     "keystone_project": 500,

@@ -189,6 +189,14 @@ def test_the_old_recipes_name_checks_that_exist():
     assert sorted(set(named) - set(catalogue.every_check())) == []
 
 
+def test_what_operators_look_for_is_found_by_checks_that_exist():
+    """The page that compares names only checks of the catalogue, and every area of it."""
+    rows = [line.split("|") for line in (DOCS / "explanation" / "coverage.md").read_text().splitlines() if "|" in line]
+    named = {name for row in rows for name in re.findall("`([^`]+)`", row[2]) if not name.startswith("stackmend ")}
+    assert len(named) > 60
+    assert sorted(named - set(catalogue.every_check())) == []
+
+
 @pytest.mark.parametrize("path", sorted((DOCS / "schemas").glob("*.json")), ids=lambda p: p.stem)
 def test_every_schema_is_valid_and_listed(path):
     """Each schema is one by its own standard, and the page of schemas has it."""

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from .sharing import FIRST, LAB, LAST, LOT, WHOLE, WITHOUT_LAB, Sharing, lots, turn
+from .sharing import DATABASES, FIRST, LAB, LAST, LONGEST, LOT, WITHOUT_LAB, Sharing, lots, place, shares, turn
 
-PLANE = Path(__file__).parent / "lab" / "control_plane"
+TESTS = Path(__file__).parent
+PLANE = TESTS / "lab" / "control_plane"
 
 
 def test_the_lab_is_one_lot():
@@ -42,12 +43,36 @@ def test_the_rest_goes_in_small_lots():
     assert len({found[name] for name in names[:LOT]}) == 1
 
 
-@pytest.mark.parametrize("file", sorted(WHOLE))
-def test_what_takes_long_to_make_is_made_once(file: str):
-    """A file of which all tests look at one thing is one lot, however many they are; and it is there."""
-    assert (Path(__file__).parents[1] / file).is_file()
-    names = [f"{file}::test_{number}" for number in range(3 * LOT)]
+def test_what_a_module_makes_is_made_once(tmp_path: Path):
+    """A file with a fixture for all of its tests is one lot, however many they are; also with one of its folder."""
+    own, beside = tmp_path / "own" / "test_own.py", tmp_path / "beside" / "test_beside.py"
+    for file in (own, beside):
+        file.parent.mkdir()
+        file.write_text("def test_x(): pass\n")
+    assert not shares(tmp_path / "test_none.py")
+    own.write_text('@pytest.fixture(scope="module")\ndef made(): pass\n')
+    beside.with_name("conftest.py").write_text('@pytest.fixture(params=[1], scope="module")\ndef made(): pass\n')
+    assert shares(own)
+    assert shares(beside)
+    names = [f"tests/properties/test_size.py::test_{number}" for number in range(3 * LOT)]
     assert len(set(lots(names).values())) == 1
+
+
+def test_the_case_book_is_a_lot_for_each_kind_of_database():
+    """What is made for all of its tests is made for a kind of database; the files that take longest are there."""
+    (file,) = LONGEST
+    assert (TESTS / f"{file}.py").is_file()
+    names = [f"tests/{file}.py::test_{number}[{kind}-x]" for number in range(LOT) for kind in DATABASES]
+    names += [f"tests/{file}.py::test_rehearsed[check]"]
+    assert len(set(lots(names).values())) == len(DATABASES) + 1
+
+
+def test_what_cannot_be_divided_begins_first():
+    """The lab, the case book, the files that are one lot; small lots are what is left to fill the gaps at the end."""
+    small = next(path for path in TESTS.glob("cli/test_*.py") if not shares(path))
+    whole = TESTS / "properties" / "test_size.py"
+    files = [small, whole, TESTS / "test_casebook.py", PLANE / "test_proofs.py"]
+    assert sorted(files, key=place) == files[::-1]
 
 
 class Worker:

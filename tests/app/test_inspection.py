@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +89,7 @@ class Site:
     services: Locking
     folder: Path
     server: Server
+    nova: str = ""  #: nova.conf
 
     @property
     def instances(self) -> Path:
@@ -103,7 +107,11 @@ class Site:
         path = self.folder / "stackmend.toml"
         hosts = f'[hosts]\ntransport = "local"\nlocal = ["{self.server.host}"]\ninstances_path = "{self.instances}"\n'
         state = f'[state]\ndirectory = "{self.folder}/state"\n'
-        path.write_text(self.cloud.toml().partition("[state]")[0] + self.services.toml() + hosts + state)
+        files = ""
+        if self.nova:
+            (self.folder / "nova.conf").write_text(self.nova)
+            files = f'[files]\nnova = "{self.folder}/nova.conf"\n'
+        path.write_text(self.cloud.toml().partition("[state]")[0] + self.services.toml() + files + hosts + state)
         return str(path)
 
     @property
@@ -263,6 +271,40 @@ def test_a_second_inspection_is_refused(site: Site, capsys: pytest.CaptureFixtur
     assert "CHG-1" in site.state[1]
 
 
+@pytest.mark.attack("somebody else's inspection between the plan and its application")
+def test_the_lock_of_another_inspection_is_not_taken_for_ours(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its approval stays recorded, nothing is stopped, and the plan is stale: not 'already done'."""
+    plan = str(site.folder / "plan.json")
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, "--out", plan) == Exit.FINDINGS
+    theirs = "stackmend disk inspect: ticket CHG-2, approved by Bob; it ran"
+    site.services.locks[site.server.uuid] = theirs
+    capsys.readouterr()
+    assert site.run("plan", "apply", plan, *YES) == Exit.STOPPED
+    said = capsys.readouterr()
+    assert "already done" not in said.out + said.err
+    assert "nothing was sent: locked is True" in " ".join((said.out + said.err).split())
+    assert site.state == ("active", theirs)
+
+
+@pytest.mark.attack("two inspections of one disk, begun at the same time")
+def test_of_two_inspections_at_once_one_is_refused(site: Site) -> None:
+    """Two processes with one journal: one approval is recorded, the other process is told, and reads nothing."""
+    words = ("--config", site.toml, "disk", "inspect", site.server.uuid, *YES, "--approved-by", "Ann", "--ticket")
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "stackmend", *words, ticket], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        for ticket in ("CHG-1", "CHG-2")
+    ]
+    said = [one.communicate(timeout=120)[0].decode() for one in both]
+    codes = [one.returncode for one in both]
+    assert codes.count(Exit.REPAIRED) == 1, said
+    won, lost = codes.index(Exit.REPAIRED), 1 - codes.index(Exit.REPAIRED)
+    assert f"ticket CHG-{won + 1}" in str(site.state[1])
+    # according to when it came: before, while, or after the other one locked the server
+    assert re.search("is writing to this cloud|under inspection already|nothing was sent", said[lost]), said[lost]
+
+
 def test_an_inspection_that_was_cut_off_is_released(site: Site) -> None:
     """Locked and not stopped yet, or its journal lost: release reads what to do from Nova."""
     reason = "stackmend disk inspect: ticket CHG-1, approved by Ann Owner; it ran"
@@ -313,6 +355,49 @@ def test_what_is_asked_for_in_vain_says_so(site: Site, capsys: pytest.CaptureFix
     assert "by magic, which this version does not have" in capsys.readouterr().err
 
 
+def test_disks_that_are_no_files_name_the_way_out(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Disks in RBD, by nova.conf or because there is no file: nothing is locked; a rescue is named, and possible."""
+
+    def refused(*words: str) -> str:
+        assert site.run("disk", "inspect", "SERVER", *APPROVED, *words, *YES) == Exit.STOPPED
+        said = capsys.readouterr()
+        assert site.state == ("active", None)
+        return " ".join((said.out + said.err).split())
+
+    way = "Disks in RBD or LVM are read in a rescue (--method rescue --image IMAGE)"
+    site.nova = "[libvirt]\nimages_type = rbd\n"
+    for method in ("auto", "copy", "offline"):
+        said = refused("--method", method)
+        assert f"disks are of type rbd: they are no files of the host. {way}" in said
+    site.nova = ""
+    for name in ("disk", "disk.swap"):
+        site.disk.with_name(name).unlink()
+    assert f"its directory holds none. {way}" in refused()
+    shutil.rmtree(site.disk.parent)
+    assert way in refused()
+    (image,) = site.cloud.rows("glance", "SELECT id FROM images WHERE status = 'active' AND NOT deleted LIMIT 1", {})
+    rescue = (*APPROVED, "--method", "rescue", "--image", image["id"])
+    assert site.run("disk", "inspect", "SERVER", *rescue, *YES) == Exit.REPAIRED
+    assert site.state[0] == "rescued"
+    assert site.run("disk", "release", "SERVER", "--yes") == Exit.REPAIRED
+
+
+def test_what_becomes_of_an_xfs_is_in_the_plan(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where libguestfs is installed it replays dirty logs, else it is named; where it is forbidden, nobody is told."""
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, "-f", "json") == Exit.FINDINGS
+    (action,) = json.loads(capsys.readouterr().out)["actions"]
+    (line,) = [line for line in action["evidence"] if "XFS" in line]
+    if shutil.which("guestfish"):
+        assert line.endswith("will be replayed by libguestfs, in a copy: up to a minute, 300 s at most")
+    else:
+        assert line.endswith("will be shown as it was before the crash: guestfish is not installed on this machine")
+    path = Path(site.toml)
+    path.write_text(path.read_text().replace("[hosts]\n", "[hosts]\nlibguestfs = 0\n"))
+    words = ("disk", "inspect", site.server.uuid, *APPROVED, "-f", "json")
+    assert main(["--config", str(path), *words]) == Exit.FINDINGS
+    assert "XFS" not in capsys.readouterr().out
+
+
 def test_the_gentlest_method_is_chosen_and_the_others_are_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """Without libvirt there is no copy: a server that runs is stopped; one that is off is read as it is."""
     assert site.run("disk", "inspect", "SERVER", *APPROVED, "-f", "json") == Exit.FINDINGS
@@ -349,6 +434,18 @@ def test_a_server_is_rescued_and_released(site: Site, capsys: pytest.CaptureFixt
     assert "read by who logs in there" in capsys.readouterr().err
     assert site.run("disk", "release", "SERVER", "--yes") == Exit.REPAIRED
     assert site.state == (state, None)
+
+
+def test_what_comes_after_a_rescue_is_its_release(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where nobody asked for one: a disk that the host does not have as a file leaves no other way."""
+    shutil.rmtree(site.disk.parent)
+    image = site.cloud.rows("glance", "SELECT id FROM images ORDER BY id")[0]
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, "--image", image["id"], *YES) == Exit.REPAIRED
+    assert site.state[0] == "rescued"
+    said = capsys.readouterr().err
+    assert "disk release" in said
+    assert "disk show" not in said
+    assert "disk log" not in said
 
 
 def test_a_rescue_that_nova_would_refuse_is_not_begun(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,7 +26,15 @@ READER = ("partly", "reader-of-parts")
 PREFIX = "rights_"
 #: database -> tables that an audit reads there
 READ = {
-    database: sorted({p.name for parts in tables().values() for p in parts if p.service == service})
+    database: sorted(
+        {
+            name
+            for parts in tables().values()
+            for part in parts
+            if part.service == service
+            for name in (part.name, *re.findall(r"JOIN (\w+)", part.join))
+        }
+    )
     for database, service in (
         ("nova_api", "nova_api"), ("cell:cell0", "nova"), ("cell:cell1", "nova"), ("cell:cell2", "nova"),
         ("neutron", "neutron"), ("cinder", "cinder"), ("placement", "placement"), ("glance", "glance"),

@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every cause is blamed for what it did, in the words of real services, and not for what only looks like it.
 
-A case is a file in ``cases/``, named after its cause. The logs follow ``---``; before it are the object and the
-expected answer. Causes in ``also`` may be blamed too, as a consequence or as the real cause of a look-alike.
+The cases are described in judging.py.
 """
 
 from __future__ import annotations
 
-import re
 import time
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -24,65 +19,18 @@ from stackmend.engine.diagnosing.summary import cause_of
 from stackmend.model.diagnosing.timeline import Entry, Story
 from stackmend.report.pages import page
 
-CASES = Path(__file__).parent / "cases"
+from .judging import NAMES, TABLE, Case, cases, table
+
 SECTIONS = ["What happens", "How it shows", "What speaks against it", "What to do"]
-#: placeholders in the cases
-NAMES = {letter: str(uuid.uuid5(uuid.NAMESPACE_DNS, letter)) for letter in ("S", "O", "P", "V", "I", "N", "PV")}
-NAMES |= {letter: f"req-{uuid.uuid5(uuid.NAMESPACE_DNS, letter)}" for letter in ("R", "Q", "T")}
-NAMES["CTX"] = f"[None {NAMES['R']} admin admin - - default default]"
 
-
-@dataclass
-class Case:
-    """Logs and the expected answer."""
-
-    cause: str
-    guilty: bool
-    title: str
-    facts: dict[str, str] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"{self.cause}-{'blamed' if self.guilty else 'look-alike'}-{self.title.replace(' ', '_')[:40]}"
-
-
-def _filled(text: str) -> str:
-    return re.sub(r"\{([A-Z]+)\}", lambda found: NAMES.get(found[1], found[0]), text)
-
-
-def cases() -> Iterator[Case]:
-    """The cases of all files."""
-    for path in sorted(CASES.glob("*.txt")):
-        case, name = None, ""
-        for line in _filled(path.read_text()).splitlines():
-            if line.startswith("== "):
-                kind, _, title = line[3:].partition(": ")
-                case, name = Case(path.stem, kind == "blamed", title), ""
-                yield case
-            elif case is not None and line.startswith("--- "):
-                name = line[4:]
-                case.files[name] = ""
-            elif case is not None and name:
-                case.files[name] += f"{line}\n"
-            elif case is not None:
-                key, _, value = line.partition(": ")
-                case.facts[key] = value
-
-
-EVERY = list(cases())
+EVERY = cases()
 
 
 @pytest.mark.parametrize("case", EVERY, ids=str)
 def test_a_case(case: Case, tmp_path: Path) -> None:
     """The cause is found with its words, or is not blamed; no other cause is blamed unless the case names it."""
-    for name, text in case.files.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    kind, _, about = case.facts.get("about", f"server {NAMES['S']}").partition(" ")
-    found = diagnose(Config(), Asked(kind=kind, text=about, logs=(str(tmp_path),)))
+    found, also = case.diagnosed(tmp_path), case.also
     blamed = {one.cause: one for one in found.blamed}
-    also = set(case.facts.get("also", "").split())
     if not case.guilty:
         assert set(blamed) == also
         return
@@ -112,12 +60,10 @@ def test_every_sign_is_a_pattern() -> None:
     assert cause_of("Failed\nTypeError: no") == "program-error"
 
 
-def test_the_table_of_the_docs_counts_them() -> None:
-    """The explanation has the right numbers of cases."""
-    text = (Path(__file__).parents[2] / "docs" / "explanation" / "diagnosis.md").read_text()
-    guilty = sum(case.guilty for case in EVERY)
-    assert f"| causes, blamed | {guilty} | {guilty} | 0 | 0 |" in text
-    assert f"| look-alikes, not blamed | {len(EVERY) - guilty} | {len(EVERY) - guilty} | 0 | 0 |" in text
+def test_the_table_of_the_docs_is_what_comes_out(tmp_path: Path) -> None:
+    """The table in the docs has the outcome of every case (scripts/record_accuracy.py writes it)."""
+    outcomes = [(case, case.outcome(tmp_path / str(number))) for number, case in enumerate(EVERY)]
+    assert TABLE.read_text() == table(outcomes)
 
 
 @pytest.mark.parametrize("name", sorted(catalogue.causes()))

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tarfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -174,3 +176,43 @@ def test_the_catalogue_of_causes(run) -> None:
     names = [one["name"] for one in conforms(run("cause", "list", "-f", "json").out, "causes")]
     assert len(names) >= 25
     assert conforms(run("cause", "show", names[0], "-f", "json").out, "cause")["name"] == names[0]
+
+
+def test_logs_are_read_once_into_a_snapshot(run, logs, tmp_path) -> None:
+    """A second diagnosis of the window needs the logs no more, and says the same; so does the summary."""
+    before = json.loads(run("diagnose", "server", SERVER, "--logs", logs, "-f", "json").out)
+    window = ("--since", "2026-11-29T12:00", "--until", "2026-11-29T13:00")
+    summed = json.loads(run("diagnose", *window, "--logs", logs, "-f", "json").out)
+    made = run("snapshot", "create", "--out", tmp_path / "snap", "--logs", logs, "--since", "2026-11-29T11:00")
+    assert made.code == Exit.CLEAN
+    assert f"diagnose server SERVER --snapshot {tmp_path / 'snap'}" in made.err
+    shutil.rmtree(logs)
+    done = run("diagnose", "server", SERVER, "--snapshot", tmp_path / "snap", "-f", "json")
+    after = conforms(done.out, "diagnosis")
+    assert done.code == Exit.FINDINGS
+    for part in ("causes", "timeline", "related", "clocks"):
+        assert after[part] == before[part]
+    again = json.loads(run("diagnose", *window, "--snapshot", tmp_path / "snap", "-f", "json").out)
+    assert again["groups"] == summed["groups"]
+    early = run("diagnose", "server", SERVER, "--snapshot", tmp_path / "snap", "--since", "2026-11-28", "-f", "json")
+    assert "its messages begin at 2026-11-29T11:00:00Z" in early.out
+
+
+def test_a_snapshot_without_logs_is_an_error(run, logs, tmp_path) -> None:
+    """It says how to make one; and a snapshot and logs cannot be mixed."""
+    (tmp_path / "snap").mkdir()
+    done = run("diagnose", "server", SERVER, "--snapshot", tmp_path / "snap")
+    assert done.code != Exit.CLEAN
+    assert "has no logs" in done.err
+    assert "snapshot create --logs" in done.err
+    assert "takes the place of logs" in run("diagnose", "server", SERVER, "--snapshot", tmp_path, "--logs", logs).err
+
+
+def test_a_bundle_of_logs_alone(run, logs, tmp_path) -> None:
+    """A sosreport without a dump is diagnosed like logs."""
+    with tarfile.open(tmp_path / "sosreport-c01.tar.xz", "w:xz") as archive:
+        archive.add(logs, "sosreport-c01/var/log")
+    done = run("diagnose", "server", SERVER, "--bundle", tmp_path / "sosreport-c01.tar.xz", "-f", "json")
+    found = conforms(done.out, "diagnosis")
+    assert [cause["cause"] for cause in found["causes"]] == ["vif-plugging-timeout"]
+    assert found["looked"]["unread"] == {}

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ..support.by_path import loaded
 from .test_diagnose import BAD, SERVER
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -100,3 +101,10 @@ def test_the_page_in_a_browser(run: Any, browser: Browser, tmp_path: Path, width
     assert [m for m in methods if m in ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")] == []
     asked = [e["params"]["request"]["url"] for e in browser.events if e["method"] == "Network.requestWillBeSent"]
     assert [url for url in asked if not url.startswith(("file:", "about:", "data:"))] == []
+
+
+def test_the_picture_of_the_docs_is_of_this_page(tmp_path: Path) -> None:
+    """The page of which the picture was taken is the one that is made now (scripts/record_diagnosis.py takes it)."""
+    recorded = loaded(Path(__file__).parents[2] / "scripts" / "record_diagnosis.py")
+    assert recorded.PAGE.read_text() == recorded.page(tmp_path)
+    assert recorded.PAGE.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

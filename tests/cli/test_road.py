@@ -35,14 +35,24 @@ def stackmend(run, cloud_config):
     return lambda *argv: run("--config", cloud_config, *argv)
 
 
-@pytest.fixture
-def plan(broken_cloud, stackmend, tmp_path):
-    """A plan for the broken cloud, in a file."""
-    path = tmp_path / "plan.json"
+def planned(stackmend, path):
+    """A plan for everything that is wrong, in a file."""
     chosen = [word for name in choices() for word in ("--repair", name)]
     done = stackmend("plan", "create", "--allow-db", *chosen, "--out", path)
     assert done.code == Exit.FINDINGS
     return path
+
+
+@pytest.fixture
+def plan(broken_cloud, stackmend, tmp_path):
+    """A plan for the broken cloud."""
+    return planned(stackmend, tmp_path / "plan.json")
+
+
+@pytest.fixture
+def whole_plan(ruined_cloud, stackmend, tmp_path):
+    """A plan with each repair there is."""
+    return planned(stackmend, tmp_path / "plan.json")
 
 
 @pytest.fixture
@@ -81,7 +91,7 @@ def test_findings_as_yaml_csv_and_value(broken_cloud, stackmend):
 
 
 @pytest.mark.parametrize("form", ["text", "table"])
-def test_people_see_each_finding_and_what_is_next(broken_cloud, stackmend, cloud_config, form):
+def test_people_see_each_finding_and_what_is_next(ruined_cloud, stackmend, cloud_config, form):
     """The findings are on stdout, as text or as a table; the summary and the next command on stderr."""
     found = json.loads(stackmend("audit", "-f", "json").out)
     done = stackmend("audit", "-f", form)
@@ -96,7 +106,7 @@ def test_what_is_next_is_about_the_same(broken_cloud, stackmend):
     assert f"plan create --check {check} --allow-db --out plan.json" in stackmend("audit", "--check", check).err
 
 
-def test_an_audit_for_people_names_servers_and_projects(broken_cloud, stackmend):
+def test_an_audit_for_people_names_servers_and_projects(ruined_cloud, stackmend):
     """Grouped by check, worst first; each object with its name, project and host."""
     done = stackmend("audit", "--group-by", "project")
     assert done.out.startswith("ERROR    project ")
@@ -121,12 +131,12 @@ def assert_fits(text: str) -> None:
     assert [line for line in text.splitlines() if columns(line) > 80 and len(line.split()) > 1] == []
 
 
-def test_the_plan_file_and_its_text(plan, stackmend):
+def test_the_plan_file_and_its_text(whole_plan, stackmend):
     """The file follows its schema; its text has every row that changes, the risks and the limits."""
-    document = conforms(plan.read_text(), "plan-file")
-    assert plan.stat().st_mode & 0o777 == 0o600
-    done = stackmend("plan", "show", plan)
-    literal = stackmend("plan", "show", plan, "--sql")
+    document = conforms(whole_plan.read_text(), "plan-file")
+    assert whole_plan.stat().st_mode & 0o777 == 0o600
+    done = stackmend("plan", "show", whole_plan)
+    literal = stackmend("plan", "show", whole_plan, "--sql")
     assert done.code == literal.code == Exit.CLEAN
     for action in document["plan"]["actions"]:
         assert f"{action['id']}  {action['repair']}" in done.out
@@ -138,7 +148,7 @@ def test_the_plan_file_and_its_text(plan, stackmend):
     assert "UNSAFE" in done.out
     assert "what may be lost: " in done.out
     assert "limits: " in done.out
-    conforms(stackmend("plan", "show", plan, "-f", "json").out, "plan")
+    conforms(stackmend("plan", "show", whole_plan, "-f", "json").out, "plan")
 
 
 def test_a_plan_for_a_healthy_cloud_is_empty(stackmend):
@@ -223,21 +233,21 @@ def test_an_edited_plan_is_refused(broken_cloud, plan, stackmend):
     assert broken_cloud.dump() == before
 
 
-def test_apply_mends_and_undo_gives_every_row_back(broken_cloud, plan, stackmend):
+def test_apply_mends_and_undo_gives_every_row_back(ruined_cloud, whole_plan, stackmend):
     """Clean after apply; to the byte as before after undo; the same findings again."""
-    before = broken_cloud.dump()
+    before = ruined_cloud.dump()
     prints = [f["fingerprint"] for f in json.loads(stackmend("audit", "-f", "json").out)]
-    done = stackmend("plan", "apply", plan, "--yes", "--accept", "all", "-f", "json")
+    done = stackmend("plan", "apply", whole_plan, "--yes", "--accept", "all", "-f", "json")
     result = conforms(done.out, "result")
     assert done.code == Exit.REPAIRED
     assert (result["stale"], result["failed"], result["in_doubt"]) == (0, 0, 0)
-    assert result["done"] == len(json.loads(plan.read_text())["plan"]["actions"])
+    assert result["done"] == len(json.loads(whole_plan.read_text())["plan"]["actions"])
     assert f"run undo {result['run']} --yes" in done.err
     assert stackmend("audit").code == Exit.CLEAN
     undone = stackmend("run", "undo", result["run"], "--yes", "-f", "json")
     assert undone.code == Exit.CLEAN
     conforms(undone.out, "result")
-    assert broken_cloud.dump() == before
+    assert ruined_cloud.dump() == before
     assert [f["fingerprint"] for f in json.loads(stackmend("audit", "-f", "json").out)] == prints
 
 

@@ -106,6 +106,8 @@ fence = ["fence", "--host={{host}}"]
 [images]
 endpoints = ["http://g1:9292"]
 stores = ["g1", "g2:/srv/images"]
+[logs]
+paths = ["logs", "/var/log/remote"]
 [state]
 directory = "here"
 journal = "sqlite:////tmp/j.db"
@@ -137,6 +139,7 @@ grace = 5
     )
     assert list(config.hooks) == list(KEYS["hooks"])
     assert (config.image_endpoints, config.image_stores) == (("http://g1:9292",), ("g1", "g2:/srv/images"))
+    assert config.logs == (str(tmp_path / "logs"), "/var/log/remote")
     assert config.hooks["fence"] == ("fence", "--host={host}")
     assert (config.clouds, config.api_timeout) == (tmp_path / "clouds.yaml", 7.0)
     assert config.database_timeout == 8.5

@@ -80,6 +80,9 @@ def _of_hosts(source: Any) -> bool:
 def _grouped(source: Any, keys: set[str]) -> bool:
     """Whether a query has one row for each value of these columns."""
     select = source.this if isinstance(source, exp.Subquery) else source
+    if isinstance(select, exp.Union) and select.args.get("distinct"):
+        by = {one.alias_or_name for one in select.selects}
+        return bool(by) and by <= keys
     if not isinstance(select, exp.Select) or not keys:
         return False
     group = select.args.get("group")

@@ -28,6 +28,8 @@ def test_every_join_of_a_check_has_a_key(check: Check) -> None:
         ("JOIN nova_services s ON s.host = i.host AND s.cell = i.cell", True),
         ("JOIN (SELECT cell, MAX(id) AS id FROM nova_migrations GROUP BY cell) t ON t.cell = i.cell", True),
         ("JOIN (SELECT DISTINCT host FROM neutron_ml2_port_bindings) t ON t.host = i.host", True),
+        ("JOIN (SELECT host FROM neutron_agents UNION SELECT host FROM nova_services) t ON t.host = i.host", True),
+        ("JOIN (SELECT host FROM neutron_agents UNION ALL SELECT host FROM nova_services) t ON t.host = i.host", False),
         (", neutron_ports p", False),
         ("CROSS JOIN neutron_ports p", False),
         ("JOIN neutron_ports p ON p.device_id > i.uuid", False),

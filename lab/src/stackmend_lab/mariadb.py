@@ -28,6 +28,8 @@ _SETTINGS: Mapping[str, str] = {
     "innodb_log_file_size": "64M",
     "innodb_flush_log_at_trx_commit": "0",
     "innodb_doublewrite": "0",
+    # a cloud has 450 tables: a file for each takes half of the time to create it
+    "loose_innodb_file_per_table": "0",
     "local_infile": "1",
     "max_allowed_packet": "64M",
     "max_connections": "200",

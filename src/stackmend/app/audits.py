@@ -13,6 +13,7 @@ from pathlib import Path
 from stackmend.app import apis, visiting
 from stackmend.app.findings import keep_last
 from stackmend.app.image_visiting import Visited
+from stackmend.app.offline.bundles import Bundle
 from stackmend.app.session import CloudSession, has_api, no_progress, utcnow
 from stackmend.app.snapshots import CheckResults, asked, find
 from stackmend.config.settings import Config
@@ -52,15 +53,17 @@ def audit(
     checks: Sequence[str] = (),
     about: Collection[str] = (),
     snapshot: str | None = None,
+    bundle: Bundle | None = None,
     settle: float | None = None,
     use_api: bool = True,
     young: bool = False,
     visit: bool = False,
     progress: Progress = no_progress,
 ) -> Report:
-    """Run the checks (all, or those named) on the cloud, or on a snapshot of it.
+    """Run the checks (all, or those named) on the cloud, on a snapshot of it, or on the dumps of a bundle.
 
-    ``about``: ids and host names (:mod:`stackmend.app.selecting`); only findings that name one of them are reported.
+    ``about``: ids and host names (:mod:`stackmend.app.selecting`), and fingerprints; only findings that name or have
+    one of them are reported.
     Live results are confirmed on rows read again. ``settle``: seconds to wait before that for findings that span
     databases; the default is 0 if all databases were read at the same moment, else two minutes, and 0 for findings that
     earlier audits have seen for that long. With ``use_api`` and an available API, services without a database are read
@@ -69,10 +72,12 @@ def audit(
     as well (:mod:`stackmend.app.visiting`). Exit code:
     :class:`stackmend.model.audit.Report`.
     """
-    session = CloudSession.looking(config) if use_api else CloudSession.of(config)
     named = catalogue.chosen(catalogue.of_site(config.severities), tuple(checks))
     chosen = {name: check for name, check in named.items() if not isinstance(check, Visiting)}
     of_hosts = {name: check for name, check in named.items() if isinstance(check, Visiting)} if checks or visit else {}
+    if bundle is not None:
+        return _of_bundle(bundle, chosen, of_hosts, about, young, progress)
+    session = CloudSession.looking(config) if use_api else CloudSession.of(config)
     if snapshot is not None:
         if of_hosts:
             raise UsageError("a snapshot has nothing of the hosts", f"Leave --snapshot, or {min(of_hosts)}, away.")
@@ -83,6 +88,25 @@ def audit(
     with apis.standing_in(config, session) if use_api else nullcontext((session, "")) as (session, note):
         seen = visiting.visit(session, of_hosts, about, progress, named=bool(checks))
         return _live(session, chosen, frozenset(about), settle, use_api, young, seen, [note] if note else [], progress)
+
+
+def _of_bundle(
+    bundle: Bundle,
+    chosen: Mapping[str, Check],
+    of_hosts: Mapping[str, Visiting],
+    about: Collection[str],
+    young: bool,
+    progress: Progress,
+) -> Report:
+    """What the dumps of a bundle show; nobody can confirm it, and this machine's journal is of another cloud."""
+    if of_hosts:
+        raise UsageError("a bundle has nothing of the hosts", f"Leave --bundle, or {min(of_hosts)}, away.")
+    with scratch("audit") as name:
+        folder = Path(name)
+        manifest = bundle.collect(_labels(chosen), folder, progress)
+        answer = _ask(chosen, folder, manifest, bundle.config, about, young)
+    session = CloudSession.of(bundle.config)
+    return _report(session, chosen, answer.rows, answer, State.CANDIDATE, whole=False, notes=bundle.notes, keep=False)
 
 
 def _live(
@@ -139,7 +163,9 @@ def _ask(
     checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, about: Collection[str], young: bool
 ) -> CheckResults:
     answer = asked(checks, folder, manifest, config, young=young)
-    rows, held = ({n: narrowed(some, about) for n, some in found.items()} for found in (answer.rows, answer.young))
+    rows, held = (
+        {n: narrowed(checks[n], some, about) for n, some in found.items()} for found in (answer.rows, answer.young)
+    )
     return replace(answer, rows=rows, young=held)
 
 
@@ -222,6 +248,7 @@ def _report(
     said: Mapping[str, ApiWitness] | None = None,
     seen: Visited | None = None,
     notes: Sequence[str] = (),
+    keep: bool = True,
 ) -> Report:
     results, found = answer.results, list[Finding]()
     for name, some in rows.items():
@@ -236,7 +263,9 @@ def _report(
     held = _held(session, checks, answer, found)
     if seen is not None:
         listed, found, results = [*listed, *seen.findings], [*found, *seen.findings], {**results, **seen.results}
-    listed, held, more = _remembered(session, listed, held, found, results, whole=whole)
+    more: tuple[str, ...] = ()
+    if keep:
+        listed, held, more = _remembered(session, listed, held, found, results, whole=whole)
     counts: dict[str, int] = {}
     for finding in listed:
         counts[finding.check] = counts.get(finding.check, 0) + 1

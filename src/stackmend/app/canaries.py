@@ -8,15 +8,15 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from stackmend.app import apis, runs, workflows
+from stackmend.app import apis, diagnosing, runs, workflows
 from stackmend.app.runs import RunObserver
 from stackmend.app.session import no_progress
 from stackmend.cloud import canaries
 from stackmend.cloud.canaries import NAME, Story
 from stackmend.config.settings import Config
-from stackmend.model.errors import UsageError
+from stackmend.model.errors import StackmendError, UsageError
 from stackmend.model.journal import JournalEntry, RunResult
-from stackmend.model.objects.canaries import Batch, Canary, Phase
+from stackmend.model.objects.canaries import Batch, Canary, Explained, Phase
 from stackmend.model.operations.canaries import BuildCanary, CanaryProved, RemoveCanary
 from stackmend.model.plan import Action
 from stackmend.model.protocols import Progress
@@ -26,6 +26,8 @@ from stackmend.model.values import texts
 _WORKFLOW = "prove-cloud"
 #: operation -> its phase; the phase's value is also the key of its duration in ``seconds``
 _PHASES: Mapping[type, Phase] = {BuildCanary: Phase.BUILD, CanaryProved: Phase.PROVE, RemoveCanary: Phase.CLEAN}
+#: how many failures are diagnosed at most, and from how many seconds before the run logs are read
+_DIAGNOSED, _BEFORE = 5, 60.0
 _BAD = (StepState.FAILED, StepState.IN_DOUBT, StepState.STALE)
 
 
@@ -41,8 +43,11 @@ class _Seen:
     seconds: dict[str, float] | None = None
 
 
-def report(config: Config, run: str) -> Batch:
-    """The results of a run's batch. UsageError if the run built no canaries, SourceError if no service answers."""
+def report(config: Config, run: str, logs: Sequence[str] = ()) -> Batch:
+    """The results of a run's batch. UsageError if the run built no canaries, SourceError if no service answers.
+
+    ``logs``: where the causes of failures are searched for.
+    """
     _, actions, entries, _ = runs.show_run(config, run)
     names = list(dict.fromkeys(str(one.target.get("canary")) for one in actions if one.repair == _WORKFLOW))
     match = NAME.fullmatch(names[0]) if names else None
@@ -58,7 +63,7 @@ def report(config: Config, run: str) -> Batch:
         # another run may have cleaned it up
         one.gone = one.gone or (one.begun and name not in still)
     last = {entry.step: entry.state for entry in entries}
-    return Batch(
+    batch = Batch(
         run=run,
         batch=match[1],
         asked=_asked(actions),
@@ -66,6 +71,32 @@ def report(config: Config, run: str) -> Batch:
         left=[f"{one.kind} {one.id}" for one in left],
         in_doubt=any(state in (StepState.IN_DOUBT, StepState.INTENT) for state in last.values()),
     )
+    begun = min((entry.at for entry in entries), default="")
+    return _explained(config, batch, logs, begun) if logs and begun else batch
+
+
+def _explained(config: Config, batch: Batch, logs: Sequence[str], begun: str) -> Batch:
+    """The batch with the causes of its failures: of one for each host and phase, as the others fail alike."""
+    since = datetime.fromisoformat(begun).timestamp() - _BEFORE
+    # a canary is gone by now: an API would not know it
+    source = config if config.databases else replace(config, cloud=None, client=None, offline=True)
+    causes: dict[str, list[Explained]] = {}
+    notes: list[str] = []
+    first = {(one.host, one.phase): one for one in reversed(batch.bad) if one.server}
+    for one in list(first.values())[:_DIAGNOSED]:
+        asked = diagnosing.Asked(kind="server", text=one.server, logs=tuple(logs), since=since, audit=False)
+        try:
+            found = diagnosing.diagnose(source, asked)
+        except StackmendError as problem:
+            notes.append(f"{one.name} could not be diagnosed: {problem.message}")
+            continue
+        causes[one.name] = [
+            Explained(cause=b.cause, confidence=b.verdict.confidence.value, statement=b.verdict.statement)
+            for b in found.blamed
+            if not b.consequence_of
+        ]
+    told = [replace(one, causes=causes.get(one.name, ())) for one in batch.canaries]
+    return replace(batch, canaries=told, notes=notes)
 
 
 def _asked(actions: Sequence[Action]) -> dict[str, object]:

@@ -8,9 +8,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 
 from stackmend.app import audits, hosts, selecting
+from stackmend.app.offline.bundles import Bundle
 from stackmend.app.session import CloudSession
+from stackmend.app.snapshots import find
 from stackmend.cloud.diagnosing import histories
 from stackmend.cloud.objects import UUID
 from stackmend.config.settings import Config
@@ -18,8 +22,9 @@ from stackmend.drivers.logs import reader
 from stackmend.drivers.logs.files import Logs
 from stackmend.drivers.logs.reader import Window
 from stackmend.drivers.logs.remote import RemoteLogs
+from stackmend.drivers.logs.stored import StoredLogs
 from stackmend.engine.diagnosing import catalogue, judge, summary
-from stackmend.engine.diagnosing.gather import Known, gather
+from stackmend.engine.diagnosing.gather import Known, Source, gather
 from stackmend.model.diagnosing.cause import Diagnosis
 from stackmend.model.diagnosing.logs import Looked, Record
 from stackmend.model.diagnosing.timeline import FINDING, Entry
@@ -44,6 +49,7 @@ class Asked:
     kind: str
     text: str  #: name or id
     logs: tuple[str, ...] = ()
+    snapshot: str = ""  #: its messages are searched instead of logs
     since: float | None = None
     until: float | None = None
     offset: float = 0.0  #: seconds by which times without a zone are ahead of UTC
@@ -78,18 +84,36 @@ class _Source:
         self._seen += 1
 
 
-def diagnose(config: Config, asked: Asked) -> Diagnosis:
-    """What happened to an object, and why. UsageError if there is no source that could show it."""
-    known, unread, name = _known(config, asked)
-    if not (asked.logs or asked.hosts or known.entries or unread):
+def diagnose(config: Config, asked: Asked, bundle: Bundle | None = None) -> Diagnosis:
+    """What happened to an object, and why. UsageError if there is no source that could show it.
+
+    ``bundle``: its dumps take the place of the cloud's databases, with its own configuration.
+    """
+    known, unread, name = _known(config, asked, bundle)
+    stored = StoredLogs(find(config, asked.snapshot)) if asked.snapshot else None
+    if not (asked.logs or asked.hosts or stored or known.entries or unread):
         raise UsageError(f"nothing tells of {asked.kind} {asked.text}", "Give logs: --logs /var/log, or a sosreport.")
     if not asked.logs and not asked.hosts:
-        story = gather(asked.kind, name, None, known)
-        return judge.judged(story, unread=unread)
+        return _judged(asked, name, stored, known, {**_outside(stored, asked.since), **unread})
     with closing(Logs(asked.logs, offset=asked.offset)) as logs, ExitStack() as stack:
         source = _Source(logs, _remote(config, asked, logs, stack))
-        story = gather(asked.kind, name, source, known, since=asked.since, until=asked.until, words=catalogue.words())
-        return judge.judged(story, unread={**logs.unread, **source.looked.unread, **unread})
+        return _judged(asked, name, source, known, unread, logs)
+
+
+def _judged(
+    asked: Asked, name: str, source: Source | None, known: Known, unread: dict[str, str], logs: Logs | None = None
+) -> Diagnosis:
+    story = gather(asked.kind, name, source, known, since=asked.since, until=asked.until, words=catalogue.words())
+    more = {**(logs.unread if logs else {}), **(source.looked.unread if source else {})}
+    return judge.judged(story, unread={**more, **unread})
+
+
+def _outside(stored: StoredLogs | None, since: float | None) -> dict[str, str]:
+    """What a snapshot cannot tell, because its messages begin later than was asked."""
+    begin = stored.window.since if stored else None
+    if begin is None or since is None or since >= begin:
+        return {}
+    return {"snapshot": f"its messages begin at {datetime.fromtimestamp(begin, UTC):%Y-%m-%dT%H:%M:%S}Z"}
 
 
 def _remote(config: Config, asked: Asked, logs: Logs, stack: ExitStack) -> RemoteLogs | None:
@@ -103,7 +127,7 @@ def _remote(config: Config, asked: Asked, logs: Logs, stack: ExitStack) -> Remot
     return RemoteLogs(transport, asked.hosts, asked.folders, logs)
 
 
-def _known(config: Config, asked: Asked) -> tuple[Known, dict[str, str], str]:
+def _known(config: Config, asked: Asked, bundle: Bundle | None) -> tuple[Known, dict[str, str], str]:
     """(what the databases know, unread source -> why, id). Without databases the object has to be given by id."""
     known = Known()
     offline = not config.databases and not config.has_account
@@ -128,14 +152,14 @@ def _known(config: Config, asked: Asked) -> tuple[Known, dict[str, str], str]:
     known.name = next(histories.titles(history.rows, asked.kind), "")
     unread = {f"database {source}": why for source, why in {**session.databases.errors, **history.unread}.items()}
     if asked.audit and asked.kind in ("server", "port", "volume", "host"):
-        known.entries += _findings(config, name, unread)
+        known.entries += _findings(config, name, unread, bundle)
     return known, unread, name
 
 
-def _findings(config: Config, name: str, unread: dict[str, str]) -> list[Entry]:
-    """What the checks find about the object now."""
+def _findings(config: Config, name: str, unread: dict[str, str], bundle: Bundle | None) -> list[Entry]:
+    """What the checks find about the object now, or when the dumps were made."""
     try:
-        report = audits.audit(config, about=(name,), settle=0, use_api=False)
+        report = audits.audit(config, about=(name,), settle=0, use_api=False, bundle=bundle)
     except StackmendError as problem:
         unread["audit"] = problem.message
         return []
@@ -149,10 +173,19 @@ def _finding(found: Finding) -> Entry:
     )  # fmt: skip
 
 
-def summarise(logs: Sequence[str], since: float, until: float, *, offset: float = 0.0) -> summary.Summary:
+def summarise(
+    logs: Sequence[str], since: float, until: float, *, offset: float = 0.0, snapshot: Path | None = None
+) -> summary.Summary:
     """What fails most in a window, and what is new compared with the window of equal length before it."""
+    before = since - (until - since)
+    if snapshot is not None:
+        stored = StoredLogs(snapshot)
+        groups = summary.summarised(stored.search(_TROUBLE, before, until), since, until)
+        return summary.Summary(
+            since, until, groups, stored.looked, {**_outside(stored, before), **stored.looked.unread}
+        )
     with closing(Logs(logs, offset=offset)) as found:
         source = _Source(found)
-        records: Iterable[Record] = source.search(_TROUBLE, since - (until - since), until)
+        records: Iterable[Record] = source.search(_TROUBLE, before, until)
         groups = summary.summarised(records, since, until)
         return summary.Summary(since, until, groups, source.looked, {**found.unread, **source.looked.unread})

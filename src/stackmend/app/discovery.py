@@ -37,7 +37,8 @@ class Databases:
 def connect(config: Config, *, write: bool = False) -> Databases:
     """Find every database; with ``write`` for the [writer] account."""
     silence = config.database_timeout
-    addresses, errors = {n: replace(a, name=n, silence=silence) for n, a in config.databases.items()}, {}
+    addresses = {n: replace(a, name=n, silence=silence) for n, a in config.databases.items()}
+    errors = dict(config.unread)
     known = False
     for name, address in config.cells.items():
         addresses[cell_database(name)] = replace(address, name=cell_database(name), silence=silence)
@@ -45,13 +46,13 @@ def connect(config: Config, *, write: bool = False) -> Databases:
     mappings: list[tuple[str, str, str]] = []
     if api is not None:
         try:
-            mappings = _mappings(api)
+            mappings = mapped_cells(api)
             known = True
         except SourceError as problem:
             errors["nova_api"] = problem.message
     for name, uuid, url in mappings:
         database = cell_database(name)
-        if database in addresses:
+        if database in addresses or database in errors:
             continue
         try:
             addresses[database] = replace(_address(name, url, config), name=database, silence=silence)
@@ -66,7 +67,7 @@ def connect(config: Config, *, write: bool = False) -> Databases:
     return Databases(addresses, errors, known, identity, _lease(mappings) or identity)
 
 
-def _mappings(api: Address) -> list[tuple[str, str, str]]:
+def mapped_cells(api: Address) -> list[tuple[str, str, str]]:
     """(name, uuid, URL) of every cell, including disabled ones (R2); cell0 is always called cell0."""
     dialect = dialect_of(api)
     connection = dialect.connect(api)

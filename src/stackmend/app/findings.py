@@ -7,7 +7,7 @@ import getpass
 import json
 import os
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from stackmend.app.session import CloudSession, utcnow
 from stackmend.config.settings import Config
 from stackmend.engine.auditing import catalogue, history
-from stackmend.model.check import Severity
+from stackmend.model.check import Severity, Visiting
 from stackmend.model.errors import JournalError, UsageError
 from stackmend.model.finding import Finding, State, witness_of
 from stackmend.model.journal import Waiver
@@ -76,6 +76,29 @@ def show(config: Config, fingerprint: str) -> Finding:
         what = "is not a finding of the last audit" if not found else f"matches {len(found)} findings"
         raise UsageError(f"{fingerprint!r} {what}", "See 'stackmend finding list'.")
     return found[0]
+
+
+def reported(config: Config, fingerprints: Iterable[str]) -> dict[str, str]:
+    """Fingerprint -> check of findings that an audit has reported, given by unique beginnings of their fingerprints.
+
+    The history in the journal is asked: it is shared by all who use that journal, and a partial audit does not replace
+    it. UsageError for one that it does not have, or whose check needs visits to hosts.
+    """
+    session = CloudSession.looking(config)
+    with session.journal() as journal:
+        known = journal.remembered(session.databases.identity)
+    found = {}
+    for text in fingerprints:
+        fit = [mark for mark in known if text and mark.startswith(text.lower())]
+        if len(fit) != 1:
+            what = f"matches {len(fit)} findings" if fit else "is not a finding of any audit"
+            raise UsageError(f"{text!r} {what}", "See 'stackmend finding list', or run 'stackmend audit' first.")
+        check = found[fit[0]] = known[fit[0]].check
+        if isinstance(catalogue.chosen(catalogue.every_check(), (check,))[check], Visiting):
+            raise UsageError(
+                f"finding {fit[0]} is one of {check}, which visits hosts", f"Run 'stackmend audit --check {check}'."
+            )
+    return found
 
 
 def waive(

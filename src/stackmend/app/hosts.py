@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from stackmend.app.apis import SystemClock
 from stackmend.config.settings import Config
+from stackmend.drivers.disks import appliance
 from stackmend.drivers.hosts import facts as reading
 from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Transport, carried, own_names
@@ -64,6 +65,8 @@ def settings(config: Config) -> Mapping[str, object]:
         "hosts.local": sorted(config.routes.local or own),
         "hosts.instances_path": config.instances_path,
         "hosts.shared_instances": config.shared_instances,
+        "hosts.libguestfs": config.libguestfs,
+        "hosts.libguestfs_missing": appliance.missing(config.libguestfs),
         "images.stores": config.image_stores,
         "images.endpoints": config.image_endpoints,
         "nova.libvirt.images_type": config.nova_settings.get("libvirt.images_type", ""),

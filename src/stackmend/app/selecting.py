@@ -199,7 +199,7 @@ class Finder:
                         return str(found)
         if kind == "port" and UUID.fullmatch(text) and self._live is not None:
             for database in self._databases("nova"):
-                if self._read(database, self._live.holding, database, *_DOCUMENT, text):
+                if self._read(database, self._live.holding, database, *_DOCUMENT, (text,)):
                     return text
         return ""
 

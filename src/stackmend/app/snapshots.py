@@ -11,9 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stackmend.app import apis
+from stackmend.app.offline.bundles import Bundle
 from stackmend.app.session import CloudSession, no_progress
 from stackmend.config.settings import Config
-from stackmend.drivers.snapshot.collector import read_manifest
+from stackmend.drivers.logs import stored
+from stackmend.drivers.logs.files import Logs
+from stackmend.drivers.logs.reader import Window
+from stackmend.drivers.snapshot.collector import FORMAT, read_manifest, write_manifest
 from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot
 from stackmend.drivers.snapshot.shape import labels
 from stackmend.engine.auditing import catalogue
@@ -28,12 +32,29 @@ from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import Manifest
 
 
-def create(config: Config, *, into: str | None = None, progress: Progress = no_progress) -> tuple[Path, Manifest]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogsAsked:
+    """The logs whose messages a snapshot is to have."""
+
+    paths: tuple[str, ...]
+    window: Window = Window()  # noqa: RUF009 - it is frozen
+    offset: float = 0.0  #: seconds by which times without a zone are ahead of UTC
+
+
+def create(
+    config: Config,
+    *,
+    into: str | None = None,
+    progress: Progress = no_progress,
+    logs: LogsAsked | None = None,
+    bundle: Bundle | None = None,
+) -> tuple[Path, Manifest]:
     """Collect everything into a new folder (default: one in the state folder named by the time).
 
+    ``logs``: also their messages, and nothing else if no cloud is configured. ``bundle``: its dumps instead of a cloud.
     After a failure, everything written is removed, and the folder too if it is new.
     """
-    session = CloudSession.looking(config)
+    session = None if bundle or (logs and _nowhere(config)) else CloudSession.looking(config)
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = Path(into) if into else _home(config) / name
     try:
@@ -47,12 +68,38 @@ def create(config: Config, *, into: str | None = None, progress: Progress = no_p
         raise UsageError(f"{folder} exists and is not empty", "Choose another folder for the snapshot.")
     manifest = None
     try:
-        with apis.standing_in(config, session) as (session, _):
-            manifest = session.collector().collect(labels(), folder, progress)
-            return folder, manifest
+        if logs is not None:
+            _messages(logs, folder, progress)
+        if bundle is not None:
+            manifest = bundle.collect(labels(), folder, progress)
+        elif session is not None:
+            with apis.standing_in(config, session) as (session, _):
+                manifest = session.collector().collect(labels(), folder, progress)
+        else:
+            manifest = _empty()
+            write_manifest(manifest, folder)
+        return folder, manifest
     finally:
         if manifest is None:  # also after Ctrl-C: half a snapshot is useless
             _cleared(folder, whole=own)
+
+
+def _nowhere(config: Config) -> bool:
+    return not config.databases and not config.has_account
+
+
+def _messages(logs: LogsAsked, folder: Path, progress: Progress) -> None:
+    with closing(Logs(logs.paths, offset=logs.offset)) as found:
+        stored.write(found, folder / stored.FOLDER, logs.window, lambda done: progress("messages of logs", done, None))
+
+
+def _empty() -> Manifest:
+    """The table of contents of a snapshot without any database."""
+    now = datetime.now(UTC)
+    return Manifest(
+        format=FORMAT, created_at=now.isoformat(timespec="seconds"), now=f"{now:%Y-%m-%d %H:%M:%S}", skew=0.0,
+        sources=(), cells_known=False,
+    )  # fmt: skip
 
 
 def _cleared(folder: Path, *, whole: bool) -> None:

@@ -205,6 +205,16 @@ class Command(command.Command):
         given = self.option("database_timeout")
         return found if given is None else replace(found, database_timeout=given)
 
+    def config_if_any(self) -> Config:
+        """The configuration; an empty one if there is none."""
+        from stackmend.config.settings import Config
+        from stackmend.model.errors import NoConfigError
+
+        try:
+            return self.config()
+        except NoConfigError:
+            return Config()
+
     def where(self) -> tuple[str | None, Path | None]:
         """``--config`` and ``--root``: None if neither is given."""
         root = self.option("root")

@@ -45,6 +45,13 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("limit it to these objects, by name or ID; all may be repeated and combined")
     for kind, text in ABOUT.items():
         group.add_argument(f"--{kind}", action="append", default=[], metavar=kind.upper(), help=text)
+    parser.add_argument(
+        "--finding",
+        action="append",
+        default=[],
+        metavar="FINGERPRINT",
+        help="only this finding, as an audit reported it; a unique prefix is enough; may be repeated",
+    )
 
 
 def add_kinds(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +72,18 @@ def add_kinds(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_bundle(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--bundle``."""
+    parser.add_argument(
+        "--bundle",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help=f"{what} a support bundle instead of the cloud: a sosreport, dumps of the services' databases"
+        " (mysqldump, also compressed), or a folder or archive with them; may be repeated",
+    )
+
+
 def selection(parsed_args: argparse.Namespace) -> list[tuple[str, str]]:
     """(kind, as typed) of every object that findings have to concern."""
     return [(kind, text) for kind in ABOUT for text in getattr(parsed_args, kind)]
@@ -75,6 +94,7 @@ def selected(parsed_args: argparse.Namespace) -> list[str]:
     words = [word for check in parsed_args.check for word in ("--check", check)]
     words += [word for area in parsed_args.area for word in ("--area", area)]
     words += ["--severity", parsed_args.severity] if parsed_args.severity else []
+    words += [word for mark in parsed_args.finding for word in ("--finding", mark)]
     return words + [word for kind, text in selection(parsed_args) for word in (f"--{kind}", text)]
 
 

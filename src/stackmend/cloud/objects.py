@@ -96,6 +96,17 @@ MEMBERS = {
 }
 
 
+def columns() -> dict[str, dict[str, frozenset[str]]]:
+    """What tells objects apart: service -> table -> columns."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for kind in KINDS.values():
+        own = {kind.key, kind.title, kind.project, kind.host, kind.state, *kind.alive} - {""}
+        found.setdefault(kind.service, {}).setdefault(kind.table, set()).update(own)
+    for service, table, column in (one for some in MENTIONS.values() for one in some):
+        found.setdefault(service, {}).setdefault(table, set()).add(column)
+    return {service: {t: frozenset(c) for t, c in some.items()} for service, some in found.items()}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """One object as its service records it."""

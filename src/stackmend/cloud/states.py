@@ -42,6 +42,12 @@ RAN = IN_MEMORY | {"rescued"}
 UNDECIDED = frozenset({"building", "resized"})
 #: task_states of a server that is being deleted
 DELETING = frozenset({"deleting", "soft-deleting"})
+#: task_states of an operation that, cut off, leaves neither a disk nor the definition of the guest half-way
+CUT_OFF = frozenset({
+    "rebooting", "reboot_pending", "reboot_started", "rebooting_hard", "reboot_pending_hard", "reboot_started_hard",
+    "powering-off", "powering-on", "pausing", "unpausing", "suspending", "resuming", "updating_password",
+    "image_snapshot_pending", "image_snapshot", "image_pending_upload", "image_uploading", "image_backup",
+})  # fmt: skip
 #: ``power_state`` of a guest -> vm_state of an idle server (nova/compute/power_state.py)
 BY_POWER: Mapping[object, str] = {1: "active", 3: "paused", 4: "stopped", 7: "suspended"}
 #: ``power_state`` of a running guest
@@ -62,6 +68,19 @@ VOLUME_GIVEN_UP = frozenset({"error_deleting", "error", "available", "error_rest
 CREATING = frozenset({"creating", "downloading"})
 #: statuses of a snapshot that is being deleted, or was never created
 SNAPSHOT_GIVEN_UP = ("deleting", "error_deleting", "deleted", "error")
+#: statuses of a volume that a copy, a transfer or its driver holds, and that one of them should end
+VOLUME_HELD = frozenset({
+    "uploading", "retyping", "extending", "error_extending", "backing-up", "error_backing-up", "restoring-backup",
+    "awaiting-transfer",
+})  # fmt: skip
+#: statuses of a snapshot that its driver, or a backup, should end
+SNAPSHOT_HELD = frozenset(
+    {"creating", "deleting", "error_deleting", "updating", "unmanaging", "restoring", "backing-up"}
+)
+#: statuses of a backup whose content is complete
+BACKUP_WHOLE = frozenset({"available", "restoring"})
+#: statuses of a backup that cinder-backup is working on -> what it sets when it starts again
+BACKUP_SETTLED: Mapping[object, str] = {"creating": "error", "restoring": "available", "deleting": "error"}
 #: statuses of a backup that is being created or restored
 COPYING = ("creating", "restoring")
 #: (status, attach_status) of an attached volume

@@ -16,6 +16,7 @@ from stackmend.drivers.api.session import TIMEOUT
 from stackmend.drivers.database.patience import SILENCE
 from stackmend.model.objects.disks import INSTANCES
 from stackmend.model.objects.images import DATADIR
+from stackmend.model.objects.inspection import LIBGUESTFS
 from stackmend.model.plan import Limits as PlanLimits
 
 #: a request that may take longer than a day has no limit
@@ -181,6 +182,13 @@ class HostsSection(Section):
         INSTANCES
     )
     shared_instances: Annotated[Switch, documented("true if all hosts share that directory; default false")] = False
+    libguestfs: Annotated[
+        Count,
+        documented(
+            "seconds that libguestfs may take to replay the dirty XFS logs of a disk under inspection, in a copy; 0: do"
+            f" not use it; default {LIBGUESTFS}"
+        ),
+    ] = LIBGUESTFS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -196,6 +204,16 @@ class Images(Section):
     stores: Annotated[
         Words,
         documented(f"filesystem store of each node, HOST or HOST:/FOLDER, read over ssh; default folder {DATADIR}"),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class LogsSection(Section):
+    """[logs]"""
+
+    paths: Annotated[
+        Words,
+        documented("logs, or folders with logs, that diagnose and canary read if none are given; default: none"),
     ] = ()
 
 
@@ -278,6 +296,7 @@ class ConfigDocument(Section):
     api: ApiSection = field(default_factory=ApiSection)
     hosts: HostsSection = field(default_factory=HostsSection)
     images: Images = field(default_factory=Images)
+    logs: LogsSection = field(default_factory=LogsSection)
     hooks: Hooks = field(default_factory=Hooks)
     state: StateSection = field(default_factory=StateSection)
     plans: Plans = field(default_factory=Plans)

@@ -22,6 +22,7 @@ from stackmend.drivers.hosts.transport import Routes
 from stackmend.model.check import Severity
 from stackmend.model.errors import ConfigError
 from stackmend.model.objects.disks import INSTANCES
+from stackmend.model.objects.inspection import LIBGUESTFS
 from stackmend.model.plan import Limits
 
 DATABASES = tuple(name for name, key in keys(DatabasesSection).items() if not key.is_table)
@@ -41,6 +42,7 @@ class Config:
 
     databases: Mapping[str, Address] = field(default_factory=dict)  #: without cells
     cells: Mapping[str, Address] = field(default_factory=dict)  #: by cell name, where given
+    unread: Mapping[str, str] = field(default_factory=dict)  #: database -> why a bundle does not have it whole
     reader: DatabaseAccount | None = None
     writer: DatabaseAccount | None = None
     same_account: bool = False  #: the reading accounts may also write
@@ -57,8 +59,10 @@ class Config:
     libvirt: str | None = None
     instances_path: str = INSTANCES  #: where hosts keep the disks of servers
     shared_instances: bool = False  #: whether all hosts share that directory
+    libguestfs: int = LIBGUESTFS  #: seconds that it may take to replay the logs of a disk; 0: it is not used
     image_endpoints: tuple[str, ...] = ()  #: URL of each node of Glance
     image_stores: tuple[str, ...] = ()  #: "HOST" or "HOST:/FOLDER" of each filesystem store of Glance
+    logs: tuple[str, ...] = ()  #: what is diagnosed if no logs are given
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: name -> command on this machine, with {host}
     state: Path = field(default_factory=lambda: default_state())
     journal: str = field(default="", repr=False)
@@ -70,6 +74,7 @@ class Config:
     require_signature: bool = False  #: unsigned plans are refused
     keys: Path | None = None  #: the folder of the keys; None: the state folder
     origin: str = ""  #: where it was read from
+    offline: bool = False  #: a bundle: accounts of the environment are of another cloud
     root: Path = Path("/")  #: the root of the files named in cell URLs (ssl_ca)
     found: Discovered | None = field(default=None, repr=False)  #: what the services' own files said
 
@@ -98,7 +103,7 @@ class Config:
     @property
     def has_account(self) -> bool:
         """Whether an account is given by the configuration, the environment or the ``openstack`` client."""
-        return self.client is not None or configured(self.cloud)
+        return not self.offline and (self.client is not None or configured(self.cloud))
 
 
 def default_state() -> Path:
@@ -227,8 +232,10 @@ def _from_toml(path: Path) -> Config:
         libvirt=hosts.libvirt or None,
         instances_path=hosts.instances_path.rstrip("/"),
         shared_instances=hosts.shared_instances,
+        libguestfs=hosts.libguestfs,
         image_endpoints=document.images.endpoints,
         image_stores=document.images.stores,
+        logs=tuple(str(here / _at_home(one, "paths in [logs]")) for one in document.logs.paths),
         hooks={name: words for name, words in asdict(document.hooks).items() if words},
         state=here / _at_home(state.directory, f"directory in [state] of {path}")
         if state.directory

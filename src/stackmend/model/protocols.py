@@ -88,6 +88,12 @@ class Live(Protocol):
         """The one row that matches, or None; SourceError if there are several."""
         ...
 
+    def holding(
+        self, database: str, table: str, column: str, texts: Sequence[str], most: int = 1
+    ) -> list[tuple[Value, ...]]:
+        """Keys of at most ``most`` rows whose column contains all of the texts, which are without wildcards."""
+        ...
+
     def key(self, database: str, table: str) -> tuple[str, ...]:
         """Names of the primary key's columns."""
         ...

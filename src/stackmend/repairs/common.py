@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
+from stackmend.cloud.evidence import attachments
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
@@ -35,6 +36,13 @@ def the_server(target: Row, live: Live) -> tuple[str, Record]:
         if row is not None and row["deleted"] == 0 and not row.get("hidden"):
             return cell_database(cell), row
     raise CannotRepair(f"no cell has a live server {server}")
+
+
+def live_server(live: Live, server: str) -> tuple[str, Record] | None:
+    """(database, row) of the live server in any cell; None if it does not exist. All cells must answer (R2)."""
+    found = attachments.server(live, server)
+    found.settled()
+    return (found.database, found.row) if found.row is not None else None
 
 
 def idle(live: Live, database: str, row: Record) -> Iterator[Step]:

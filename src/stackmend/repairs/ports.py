@@ -23,6 +23,8 @@ CHILDREN = frozenset(
 )  # fmt: skip
 #: tables whose rows belong to the ``standardattributes`` row they refer to: provisioning blocks, tags
 MARKS = frozenset({"provisioningblocks", "tags"})
+#: VNIC types that need no device of their host
+PLAIN = frozenset({"normal", "baremetal", "smart-nic"})
 #: members of a binding's profile that belong to its former host (nova/network/neutron.py, _unbind_ports)
 _OF_HOST = frozenset(
     {
@@ -45,8 +47,11 @@ def free(live: Live, port: Record) -> Iterator[Step]:
     yield revised(live, port["standard_attr_id"])
 
 
-def bind(live: Live, port: Record, host: str) -> Iterator[Step]:
-    """Leave the port one binding, ACTIVE and unbound, on ``host`` ("": none). The host is part of the primary key."""
+def bind(live: Live, port: Record, host: str, kind: Value = None) -> Iterator[Step]:
+    """Leave the port one binding, ACTIVE and unbound, on ``host`` ("": none). The host is part of the primary key.
+
+    ``kind``: its ``vnic_type``; by default that of its last binding.
+    """
     bindings = live.rows("neutron", "ml2_port_bindings", {"port_id": port["id"]})
     levels = live.rows("neutron", "ml2_port_binding_levels", {"port_id": port["id"]})
     active = next((b for b in bindings if b["status"] == "ACTIVE"), None)
@@ -63,7 +68,7 @@ def bind(live: Live, port: Record, host: str) -> Iterator[Step]:
         yield DeleteRow(database="neutron", table="ml2_port_bindings", pk=key, before=binding)
     key = {"port_id": port["id"], "host": host}
     if there is None:
-        kind = active["vnic_type"] if active else "normal"
+        kind = kind or ((active or bindings[0])["vnic_type"] if bindings else "normal")
         values = {**key, "vnic_type": kind, **unbound}
         yield InsertRow(database="neutron", table="ml2_port_bindings", key=key, values=values)
     elif any(there[name] != value for name, value in unbound.items()):

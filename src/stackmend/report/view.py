@@ -64,7 +64,8 @@ def titled(title: str, id_: str, width: int) -> Iterator[str]:
 def with_names(text: str, kind: str, id_: str, names: Mapping[Object, Named]) -> str:
     """``text`` with "this server" for the object itself, and with the names of others that it mentions."""
     own = rf"\b((?:soft-)?deleted )?{re.escape(kind)} {re.escape(id_)}(?![\w-])"
-    text = re.sub(own, lambda found: f"this {found[1] or ''}{kind.replace('_', ' ')}", text)
+    if id_:  # a segmentation id that no network has concerns a network without an id
+        text = re.sub(own, lambda found: f"this {found[1] or ''}{kind.replace('_', ' ')}", text)
     return MENTIONED.sub(
         lambda found: f"{found[1]} {name} ({found[2]})" if (name := names.get((found[1], found[2]), UNNAMED).name)
         else found[0],

@@ -12,6 +12,7 @@ Tables of a cell database have one more column, ``cell``, with the name of the c
 * ``network_info`` becomes the table ``nova_vifs``, one row per VIF, and four columns of
   ``nova_instance_info_caches``: ``document`` ("list", "empty", "null", "invalid"), ``vifs`` (their number), ``length``
   (bytes) and ``crc32``;
+* ``connection_info`` becomes a digest of where it leads;
 * columns with an ``expr`` are computed by the database that owns them;
 * columns that a release lacks are NULL.
 """
@@ -35,6 +36,9 @@ class ColumnType(StrEnum):
     TIME = "time"  #: timestamp, UTC, microseconds
     DELETED = "deleted"  #: ``deleted <> 0`` as a boolean
     NETWORK_INFO = "network_info"  #: exploded while it is streamed, never stored
+    CONNECTION = (
+        "connection"  #: ``connection_info`` as a digest, made while it is streamed (drivers/snapshot/connections.py)
+    )
 
 
 @dataclass(frozen=True, slots=True)

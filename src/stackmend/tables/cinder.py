@@ -54,6 +54,9 @@ def _halfway(name: str, kind: str, where: str, parent: str = "t", join: str = ""
     )
 
 
+#: how the migration_status of a destination volume begins; the id of its source follows
+_TARGET = "target:"
+
 _TIMELESS = "t.deleted <> 0 AND t.deleted_at IS NULL"
 _ORPHANED = "p.deleted <> 0 AND t.deleted = 0"
 
@@ -62,15 +65,40 @@ TABLES = (
         service="cinder",
         name="volumes",
         columns=(
-            *text("id", "project_id", "host", "status", "migration_status", "previous_status"),
+            *text("id", "project_id", "host", "cluster_name", "status", "migration_status", "previous_status"),
             # in every release, but not shown by Cinder's API
             Column("attach_status", optional=True),
+            Column("volume_type_id", optional=True),
+            Column("use_quota", ColumnType.BOOL, optional=True),
             *bools("multiattach"),
             *ints("size"),
             *times("created_at", "updated_at", "deleted_at"),
             DELETED,
             Column("encrypted", ColumnType.BOOL, expr="t.encryption_key_id IS NOT NULL"),
         ),
+    ),
+    Table(
+        service="cinder",
+        name="volumes",
+        label="cinder_migration_sources",
+        columns=(
+            *text("id", "project_id", "status", "migration_status"),
+            *ints("size"),
+            *times("created_at", "updated_at"),
+        ),
+        where="t.deleted = 0 AND t.migration_status IN ('starting', 'migrating', 'completing')",
+    ),
+    Table(
+        service="cinder",
+        name="volumes",
+        label="cinder_migration_destinations",
+        columns=(
+            *text("id", "project_id", "status", "migration_status"),
+            Column("source_id", expr=f"SUBSTR(t.migration_status, {len(_TARGET) + 1})"),
+            *ints("size"),
+            *times("created_at", "updated_at"),
+        ),
+        where=f"t.deleted = 0 AND t.migration_status LIKE '{_TARGET}%'",
     ),
     Table(
         service="cinder",
@@ -95,14 +123,127 @@ TABLES = (
             ),
         ),
     ),
+    # where the connections that Cinder made for attachments lead
+    Table(
+        service="cinder",
+        name="volume_attachment",
+        label="cinder_connections",
+        columns=(
+            *text("id", "volume_id", "instance_uuid"),
+            Column("leads_to", ColumnType.CONNECTION, expr="t.connection_info"),
+        ),
+        where="t.deleted = 0 AND t.attach_status = 'attached' AND t.connection_info IS NOT NULL",
+    ),
     Table(
         service="cinder",
         name="snapshots",
-        columns=(*text("id", "volume_id", "status"), DELETED),
+        columns=(
+            *text("id", "volume_id", "status", "group_snapshot_id"),
+            *times("created_at", "updated_at"),
+            DELETED,
+        ),
         where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="backups",
+        columns=(
+            *text("id", "volume_id", "project_id", "host", "status", "parent_id", "snapshot_id", "restore_volume_id"),
+            *ints("size", "num_dependent_backups"),
+            *times("created_at", "updated_at"),
+            DELETED,
+            Column("encrypted", ColumnType.BOOL, expr="t.encryption_key_id IS NOT NULL"),
+        ),
+        where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="backups",
+        label="cinder_dependent_backups",
+        columns=(*text("id", "parent_id", "status"), *times("created_at", "updated_at")),
+        where="t.deleted = 0 AND t.parent_id IS NOT NULL",
+    ),
+    Table(
+        service="cinder",
+        name="backups",
+        label="cinder_restoring_backups",
+        columns=text("id", "restore_volume_id"),
+        where="t.deleted = 0 AND t.status = 'restoring'",
+    ),
+    Table(
+        service="cinder",
+        name="transfers",
+        columns=(*text("id", "volume_id"), DELETED),
+        where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="services",
+        columns=(*ints("id"), *text("host", "binary", "cluster_name"), *times("created_at", "updated_at"), DELETED),
+    ),
+    Table(
+        service="cinder",
+        name="workers",
+        columns=(
+            *ints("id", "service_id"),
+            *text("resource_type", "resource_id", "status"),
+            *times("created_at", "updated_at"),
+        ),
+        where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="image_volume_cache_entries",
+        columns=(*ints("id"), *text("image_id", "volume_id", "host"), *times("last_used")),
+    ),
+    Table(
+        service="cinder",
+        name="reservations",
+        columns=(*ints("id", "usage_id", "delta"), *text("project_id", "resource"), *times("expire"), DELETED),
+        where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="reservations",
+        label="cinder_quota_reservations",
+        columns=(*ints("id", "usage_id"), *text("project_id")),
+        where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="quota_usages",
+        columns=(
+            *ints("id", "in_use", "reserved"),
+            *text("project_id", "resource"),
+            *times("created_at", "updated_at"),
+        ),
+        where="t.deleted = 0",
+    ),
+    Table(
+        service="cinder",
+        name="snapshots",
+        label="cinder_counted_snapshots",
+        columns=(*text("id", "project_id", "volume_type_id"), *ints("volume_size")),
+        where="t.deleted = 0 AND t.use_quota <> 0",
+    ),
+    Table(
+        service="cinder",
+        name="volume_types",
+        columns=text("id", "name"),
+    ),
+    # types whose volumes several servers may have
+    Table(
+        service="cinder",
+        name="volume_type_extra_specs",
+        label="cinder_shareable_types",
+        columns=text("volume_type_id"),
+        where="t.key = 'multiattach' AND t.value = '<is> True' AND t.deleted = 0",
     ),
     _halfway("snapshots", "snapshot", _TIMELESS),
     _halfway("snapshot_metadata", "snapshot", _ORPHANED, "p", "JOIN snapshots p ON p.id = t.snapshot_id"),
+    _halfway("volume_glance_metadata", "snapshot", _ORPHANED, "p", "JOIN snapshots p ON p.id = t.snapshot_id"),
+    _halfway("backups", "backup", _TIMELESS),
+    _halfway("backup_metadata", "backup", _ORPHANED, "p", "JOIN backups p ON p.id = t.backup_id"),
     _halfway("volume_attachment", "attachment", _TIMELESS),
     _halfway("attachment_specs", "attachment", _ORPHANED, "p", "JOIN volume_attachment p ON p.id = t.attachment_id"),
     *(_leftover(name) for name in VOLUME_CHILDREN),

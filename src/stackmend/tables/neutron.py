@@ -41,13 +41,32 @@ TABLES = (
             Column("migrating", ColumnType.BOOL, expr="t.profile LIKE '%migrating_to%'"),
         ),
     ),
+    # where Nova has allocated the bandwidth guaranteed to a port: nothing of the profile before that is read
+    Table(
+        service="neutron",
+        name="ml2_port_bindings",
+        label="neutron_port_allocations",
+        columns=(
+            *text("port_id", "host"),
+            Column("allocation", expr="SUBSTR(t.profile, INSTR(t.profile, '\"allocation\"'), 400)"),
+        ),
+        where="t.profile LIKE '%\"allocation\"%'",
+    ),
+    # what Neutron waits for before a port becomes ACTIVE: no rows for nearly all ports
+    Table(
+        service="neutron",
+        name="provisioningblocks",
+        columns=(*ints("standard_attr_id"), *text("entity")),
+        join="JOIN standardattributes a ON a.id = t.standard_attr_id",
+        where="a.resource_type = 'ports'",
+    ),
     # set on a port only by its owner: evidence that it existed before Nova used it (services 2.3)
     Table(service="neutron", name="allowedaddresspairs", columns=text("port_id", "ip_address")),
     # not dns_name, which Nova sets
     Table(service="neutron", name="portdnses", columns=text("port_id", "dns_domain"), optional=True),
     Table(service="neutron", name="qos_port_policy_bindings", columns=text("port_id"), optional=True),
-    Table(service="neutron", name="trunks", columns=text("id", "port_id"), optional=True),
-    Table(service="neutron", name="subports", columns=text("port_id", "trunk_id"), optional=True),
+    Table(service="neutron", name="trunks", columns=text("id", "port_id")),
+    Table(service="neutron", name="subports", columns=text("port_id", "trunk_id")),
     Table(
         service="neutron",
         name="tags",
@@ -73,6 +92,7 @@ TABLES = (
             *ints("standard_attr_id"),
         ),
     ),
+    Table(service="neutron", name="portforwardings", columns=text("id", "floatingip_id"), optional=True),
     Table(service="neutron", name="routers", columns=text("id", "gw_port_id")),
     Table(service="neutron", name="routerports", columns=text("router_id", "port_id", "port_type")),
     # the times of resources other than ports
@@ -101,7 +121,8 @@ TABLES = (
         columns=(
             *text("id", "network_id", "network_type"),
             Column("physical_network", expr="COALESCE(t.physical_network, '')"),
-            *ints("segmentation_id"),
+            *ints("segmentation_id", "standard_attr_id"),
+            *bools("is_dynamic"),
         ),
     ),
     # of tunnels only the ids in use: there may be millions of others
@@ -126,9 +147,25 @@ TABLES = (
             ("gre", "gre_id"),
         )
     ),
-    Table(service="neutron", name="agents", columns=text("id", "agent_type", "host")),
     Table(
-        service="neutron", name="networkdhcpagentbindings", columns=text("network_id", "dhcp_agent_id"), optional=True
+        service="neutron",
+        name="agents",
+        columns=(*text("id", "agent_type", "host"), *bools("admin_state_up"), *times("heartbeat_timestamp")),
+    ),
+    Table(
+        service="neutron",
+        name="ha_router_agent_port_bindings",
+        columns=text("router_id", "l3_agent_id", "state"),
+        optional=True,
+    ),
+    # twice: what is scheduled to an agent, and who else serves that
+    *(
+        Table(service="neutron", name=name, label=label, columns=text(*columns), optional=True)
+        for name, columns, fellows in (
+            ("networkdhcpagentbindings", ("network_id", "dhcp_agent_id"), "neutron_dhcp_fellows"),
+            ("routerl3agentbindings", ("router_id", "l3_agent_id"), "neutron_l3_fellows"),
+        )
+        for label in (f"neutron_{name}", fellows)
     ),
     Table(service="neutron", name="portsecuritybindings", columns=(*text("port_id"), *bools("port_security_enabled"))),
     Table(service="neutron", name="securitygroupportbindings", columns=text("port_id")),

@@ -35,15 +35,44 @@ _COUNTER = {"instance_system_metadata": " AND t.key <> 'clean_attempts'"}
 INSPECTION = "stackmend disk inspect: "
 
 
-def _leftover(name: str, row: str, uuid: str, where: str) -> Table:
+#: tables of nova-network and XenAPI with a foreign key to ``instances``: the database has them, Nova no longer does
+_FORGOTTEN = ("fixed_ips", "consoles")
+
+
+def _leftover(name: str, row: str, uuid: str, where: str, label: str = "nova_leftover_children") -> Table:
     return Table(
         service="nova",
         name=name,
-        label="nova_leftover_children",
+        label=label,
         constant=("child", name),
         columns=(Column("row_id", expr=row), Column("instance_uuid", expr=f"t.{uuid}")),
         join=f"JOIN instances p ON p.uuid = t.{uuid}",
         where=where,
+        optional=True,
+    )
+
+
+#: tables that name a server without a foreign key: -> (primary key, column with the server's UUID, time of its end)
+ORPHANED = {
+    "tags": ("t.tag", "resource_id", "0"),
+    "console_auth_tokens": ("t.id", "instance_uuid", "t.expires"),
+    "instance_id_mappings": ("t.id", "uuid", "0"),
+}
+
+
+def _orphan(name: str, row: str, uuid: str, expires: str) -> Table:
+    return Table(
+        service="nova",
+        name=name,
+        label="nova_orphans",
+        constant=("child", name),
+        columns=(
+            Column("row_id", expr=row),
+            Column("instance_uuid", expr=f"t.{uuid}"),
+            Column("expires", ColumnType.INT, expr=expires),
+        ),
+        join=f"LEFT JOIN instances p ON p.uuid = t.{uuid}",
+        where="p.id IS NULL" + (" AND t.deleted = 0" if name == "instance_id_mappings" else ""),
         optional=True,
     )
 
@@ -57,7 +86,7 @@ TABLES = (
             *text("uuid", "project_id", "host", "node", "launched_on"),
             Column("compute_id", ColumnType.INT, optional=True),
             *text("vm_state", "task_state"),
-            *ints("power_state", "cleaned"),
+            *ints("power_state", "cleaned", "vcpus", "memory_mb"),
             *bools("hidden"),
             *times("created_at", "updated_at", "deleted_at", "launched_at", "terminated_at"),
             DELETED,
@@ -99,6 +128,18 @@ TABLES = (
             DELETED,
         ),
     ),
+    # where Nova's copies of the connections of volumes lead
+    Table(
+        service="nova",
+        name="block_device_mapping",
+        label="nova_connections",
+        columns=(
+            *ints("id"),
+            *text("instance_uuid", "volume_id", "attachment_id"),
+            Column("leads_to", ColumnType.CONNECTION, expr="t.connection_info"),
+        ),
+        where="t.deleted = 0 AND t.attachment_id IS NOT NULL AND t.connection_info IS NOT NULL",
+    ),
     Table(
         service="nova",
         name="migrations",
@@ -118,6 +159,8 @@ TABLES = (
             *text("instance_uuid"),
             DELETED,
             Column("has_flavor", ColumnType.BOOL, expr="t.flavor IS NOT NULL AND t.flavor <> ''"),
+            # extra specs that replace what the flavor's own numbers request
+            Column("overrides", ColumnType.BOOL, expr="t.flavor LIKE '%\"resources%'"),
         ),
     ),
     Table(
@@ -135,6 +178,26 @@ TABLES = (
         join="JOIN instances p ON p.uuid = t.instance_uuid",
         # other keys hold secrets (password_0 and the like), and reasons of others may: none of them is read
         where=f"p.locked <> 0 AND t.deleted = 0 AND t.key = 'locked_reason' AND t.value LIKE '{INSPECTION}%'",
+    ),
+    Table(
+        service="nova",
+        name="instance_system_metadata",
+        label="nova_shelved_images",
+        columns=(
+            Column("instance_uuid", expr="t.instance_uuid"),
+            Column("image", expr="t.value"),
+        ),
+        join="JOIN instances p ON p.uuid = t.instance_uuid",
+        where="p.deleted = 0 AND p.vm_state IN ('shelved', 'shelved_offloaded', 'error') AND t.deleted = 0"
+        " AND t.key = 'shelved_image_id' AND t.value <> ''",
+    ),
+    Table(
+        service="nova",
+        name="share_mapping",
+        label="nova_unsettled_shares",
+        columns=(*ints("id"), *text("instance_uuid", "share_id", "status"), *times("created_at", "updated_at")),
+        where="t.status IN ('attaching', 'detaching', 'error')",
+        optional=True,
     ),
     Table(
         service="nova",
@@ -159,7 +222,7 @@ TABLES = (
             *ints("id"),
             *text("host", "binary"),
             *bools("disabled", "forced_down"),
-            *times("last_seen_up", "updated_at"),
+            *times("created_at", "last_seen_up", "updated_at"),
             *ints("version"),
             DELETED,
         ),
@@ -170,7 +233,7 @@ TABLES = (
         columns=(
             *ints("id"),
             *text("uuid", "host", "hypervisor_hostname", "hypervisor_type"),
-            *times("updated_at"),
+            *times("created_at", "updated_at"),
             DELETED,
         ),
     ),
@@ -185,6 +248,8 @@ TABLES = (
         for n in SOFT_CHILDREN
     ),
     *(_leftover(n, row, uuid, "p.deleted <> 0") for n, (row, uuid) in HARD_CHILDREN.items()),
+    *(_leftover(n, "t.id", "instance_uuid", "p.deleted <> 0", "nova_archive_blockers") for n in _FORGOTTEN),
+    *(_orphan(name, *columns) for name, columns in ORPHANED.items()),
 )
 
 SECRETS = {
@@ -206,6 +271,7 @@ VIFS = Table(
         *text("instance_uuid"),
         *ints("position"),
         *text("port_id", "address", "network_id", "vif_type", "vnic_type"),
+        *text("fixed", "floating"),  # its addresses, sorted, each once, with commas between
         *bools("active", "preserve_on_delete"),
     ),
 )

@@ -3,13 +3,29 @@
 
 from __future__ import annotations
 
-from stackmend.tables import Table, bools, ints, text, times
+from stackmend.tables import Column, ColumnType, Table, bools, ints, text, times
+
+_ZEROS = "'00000000-0000-0000-0000-000000000000'"
+#: the URL of an older cell ``o`` leads where that of cell ``t`` does, with whatever account; cell0 needs no queue
+_SAME_QUEUE = (
+    "SUBSTR(o.transport_url, INSTR(o.transport_url, '@') + 1)"
+    " = SUBSTR(t.transport_url, INSTR(t.transport_url, '@') + 1)"
+)
 
 TABLES = (
     Table(
         service="nova_api",
         name="cell_mappings",
         columns=(*ints("id"), *text("uuid", "name"), *bools("disabled")),
+    ),
+    # compared by the database: the URLs hold passwords
+    Table(
+        service="nova_api",
+        name="cell_mappings",
+        label="nova_api_shared_queues",
+        columns=(Column("id", ColumnType.INT, expr="t.id"), Column("other_id", ColumnType.INT, expr="o.id")),
+        join=f"JOIN cell_mappings o ON {_SAME_QUEUE}",
+        where=f"o.id < t.id AND o.uuid <> {_ZEROS} AND t.uuid <> {_ZEROS} AND t.transport_url LIKE '%@%'",
     ),
     Table(
         service="nova_api",
@@ -35,6 +51,13 @@ TABLES = (
         columns=(*ints("id"), *text("instance_uuid", "project_id"), *times("created_at")),
         where="t.instance_uuid IS NOT NULL",
     ),
+    Table(service="nova_api", name="request_specs", columns=(*ints("id"), *text("instance_uuid"))),
+    Table(
+        service="nova_api",
+        name="instance_group_member",
+        columns=(*ints("id", "group_id"), *text("instance_uuid"), *times("created_at")),
+    ),
+    Table(service="nova_api", name="aggregate_hosts", columns=(*ints("id", "aggregate_id"), *text("host"))),
     # availability zones known to Nova: device_owner of a port names one (G-OWNER)
     Table(
         service="nova_api",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from stackmend.tables import Table, ints, text, times
+from stackmend.tables import Column, ColumnType, Table, ints, text, times
 
 TABLES = (
     Table(
@@ -31,9 +31,28 @@ TABLES = (
         columns=(
             *ints("id"),
             *text("uuid"),
-            *ints("generation", "consumer_type_id"),
+            *ints("generation", "consumer_type_id", "project_id", "user_id"),
             *times("created_at", "updated_at"),
         ),
+    ),
+    Table(service="placement", name="projects", columns=(*ints("id"), *text("external_id"))),
+    Table(service="placement", name="users", columns=(*ints("id"), *text("external_id"))),
+    Table(
+        service="placement",
+        name="inventories",
+        columns=(
+            *ints("id", "resource_provider_id", "resource_class_id", "total", "reserved"),
+            Column("allocation_ratio", ColumnType.FLOAT),
+        ),
+    ),
+    # providers that Nova made
+    Table(
+        service="placement",
+        name="resource_provider_traits",
+        label="placement_compute_traits",
+        columns=(Column("resource_provider_id", ColumnType.INT, expr="t.resource_provider_id"),),
+        join="JOIN traits k ON k.id = t.trait_id",
+        where="k.name = 'COMPUTE_NODE'",
     ),
     Table(service="placement", name="consumer_types", columns=(*ints("id"), *text("name")), optional=True),
     Table(service="placement", name="resource_classes", columns=(*ints("id"), *text("name"))),

@@ -118,6 +118,46 @@ def existence(server: str = "server") -> dict[str, dict[str, str]]:
     }
 
 
+def stuck_volumes(status: str) -> str:
+    """Two queries for a WITH: ``stuck``, volumes in this status since before $grace, and ``sides``, who records them.
+
+    A row of ``sides`` is an attachment of Cinder's (``whole`` if it is attached) or a block device mapping of Nova's.
+    """
+    return f"""
+        stuck AS (
+            SELECT c.id, c.project_id, COALESCE(c.updated_at, c.created_at) AS since
+              FROM cinder_volumes c
+             WHERE NOT c.deleted AND c.status = '{status}' AND COALESCE(c.updated_at, c.created_at) < $grace
+               AND COALESCE(c.migration_status, 'success') IN ('success', 'error')
+        ), sides AS (
+            SELECT a.volume_id, a.instance_uuid AS server, 1 AS attachments, 0 AS mappings,
+                   CASE WHEN a.attach_status = 'attached' THEN 1 ELSE 0 END AS whole
+              FROM cinder_volume_attachment a JOIN stuck v ON v.id = a.volume_id
+             WHERE NOT a.deleted
+            UNION ALL
+            SELECT b.volume_id, b.instance_uuid, 0, 1, 0
+              FROM nova_block_device_mapping b JOIN stuck v ON v.id = b.volume_id
+             WHERE NOT b.deleted AND b.destination_type = 'volume'
+        )"""
+
+
+#: two queries for a WITH: ``beating``, hosts whose nova-compute has sent a heartbeat since $alive, whatever anybody
+#: declared it to be; ``acted``, when the last action or event of a server began or ended (read when confirming only)
+LAST_SEEN = """
+        beating AS (
+            SELECT DISTINCT cell, host
+              FROM nova_services
+             WHERE NOT deleted AND "binary" = 'nova-compute' AND updated_at >= $alive
+        ), acted AS (
+            SELECT a.instance_uuid AS uuid,
+                   MAX(GREATEST(a.start_time, COALESCE(e.start_time, a.start_time),
+                                COALESCE(e.finish_time, a.start_time))) AS acted_at
+              FROM nova_instance_actions a
+              LEFT JOIN nova_instance_actions_events e ON e.action_id = a.id AND e.cell = a.cell
+             WHERE a.start_time IS NOT NULL
+             GROUP BY a.instance_uuid
+        )"""
+
 #: what Nova's API alone cannot tell about a server it does not know, and about one it shows as deleted
 LOST = (
     "Nova's API says 'no such server' also of one whose row its cell has lost while nova_api still maps it, and whose"

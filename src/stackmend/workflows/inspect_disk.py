@@ -65,9 +65,19 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         steps=(_lock(server, begun), *prepared.steps),
         slots=(f"from:{server.host}",),
         target={**server.shown(), "ticket": begun.ticket, "approved_by": begun.approved_by, "method": method.name},
-        evidence=(f"method {method.name}", *passed, *prepared.evidence),
+        evidence=(f"method {method.name}", *passed, *prepared.evidence, *_logs(method, sight)),
         why=prepared.why,
     )
+
+
+def _logs(method: Method, sight: Sight) -> tuple[str, ...]:
+    """What will become of dirty logs that only a kernel can replay."""
+    missing, limit = sight.settings.get("hosts.libguestfs_missing"), sight.settings.get("hosts.libguestfs")
+    if method is RESCUE or not limit:
+        return ()
+    if missing:
+        return (f"XFS with a dirty log will be shown as it was before the crash: {missing}",)
+    return (f"XFS with a dirty log will be replayed by libguestfs, in a copy: up to a minute, {limit} s at most",)
 
 
 def _chosen(server: Server, arguments: Row, sight: Sight) -> tuple[Method, Prepared, list[str]]:
@@ -89,7 +99,7 @@ def _chosen(server: Server, arguments: Row, sight: Sight) -> tuple[Method, Prepa
                 raise CannotRepair(f"the server is {server.vm_state}; it takes {' or '.join(sorted(one.states))}")
             return one, one.prepare(server, arguments, sight), passed
         except (CannotRepair, SourceError) as problem:
-            why = problem.message if isinstance(problem, SourceError) else str(problem)
+            why = f"{problem.message}. {problem.hint}".strip() if isinstance(problem, SourceError) else str(problem)
             passed.append(f"not by {one.name}: {why}")
     raise CannotRepair(f"the disks of server {server.id} cannot be inspected: {'; '.join(passed)}")
 

@@ -46,6 +46,7 @@ class CanaryFake(Fake):
         self.broken: dict[str, str] = {}  #: host -> why builds fail there
         self.odd: Callable[[Thing], None] = lambda server: None  #: what a build does besides
         self.keeps = False  #: whether ports outlive their server
+        self.holds = False  #: whether no build ends
         self.limit, self.most, self.console = -1, 0, "login: "
         self.turn = 0
 
@@ -138,7 +139,7 @@ class CanaryFake(Fake):
     def _look(self, server: Thing) -> None:
         """Time goes on for a server while somebody looks."""
         task = server["OS-EXT-STS:task_state"]
-        if task is None:
+        if task is None or (task == "spawning" and self.holds):
             return
         server["looks"] -= 1
         if server["looks"] > 0:

@@ -222,15 +222,14 @@ class Fake(Interfaces):
         tags = self.cloud.rows("neutron", "SELECT tag FROM tags WHERE standard_attr_id = :n",
                                {"n": row["standard_attr_id"]})  # fmt: skip
         shown = {key: row[key] for key in ("id", "device_id", "device_owner", "status", "mac_address")}
-        shown |= {f"binding:{key}": row[key] for key in ("vif_type", "vnic_type")}
+        if row["host"] is not None:  # of a port without an ACTIVE binding, Neutron shows none of these
+            shown |= {f"binding:{key}": row[key] for key in ("vif_type", "vnic_type")}
+            shown |= {"binding:host_id": row["host"], "binding:profile": json.loads(row["profile"] or "{}")}
         shown["revision_number"] = self._revision(row)
-        profile = json.loads(row["profile"] or "{}")
         fixed = self.cloud.rows("neutron", "SELECT ip_address FROM ipallocations WHERE port_id = :p", {"p": name})
         shown["fixed_ips"] = fixed
         shown |= self.row("neutron", "SELECT dns_name FROM portdnses WHERE port_id = :p", p=name) or {}
-        return 200, {"port": {
-            **shown, "binding:host_id": row["host"], "binding:profile": profile, "tags": [t["tag"] for t in tags],
-        }}  # fmt: skip
+        return 200, {"port": {**shown, "tags": [t["tag"] for t in tags]}}
 
     def update_port(self, body: Any, name: str) -> Reply:
         values, row = body["port"], self.port(name)
@@ -327,6 +326,14 @@ class Fake(Interfaces):
             self.cloud.update("cinder", "volumes", where, **values)
         elif action == "os-force_delete":
             self._delete(name)
+        return 202, None
+
+    def show_snapshot(self, _: Any, name: str) -> Reply:
+        row = self.need("Snapshot", "cinder", "SELECT * FROM snapshots WHERE id = :s AND deleted = 0", s=name)
+        return 200, {"snapshot": {"id": name, "status": row["status"], "volume_id": row["volume_id"]}}
+
+    def snapshot_action(self, body: Any, name: str) -> Reply:
+        self.cloud.update("cinder", "snapshots", {"id": name}, **body["os-reset_status"])
         return 202, None
 
     def delete_volume(self, _: Any, name: str) -> Reply:
@@ -475,6 +482,8 @@ def _routes(fake: Fake) -> Iterator[tuple[str, str, Callable[..., Reply]]]:
     yield "GET", f"{cinder}/volumes/{one}", fake.show_volume
     yield "POST", f"{cinder}/volumes/{one}/action", fake.volume_action
     yield "DELETE", f"{cinder}/volumes/{one}", fake.delete_volume
+    yield "GET", f"{cinder}/snapshots/{one}", fake.show_snapshot
+    yield "POST", f"{cinder}/snapshots/{one}/action", fake.snapshot_action
     yield "GET", f"{cinder}/attachments/{one}", fake.show_attachment
     yield "DELETE", f"{cinder}/attachments/{one}", fake.delete_attachment
     yield "GET", f"/placement/allocations/{one}", fake.show_allocations

@@ -46,6 +46,7 @@ class World(Protocol):
         ...
 
     def volume(self, status: str = "available") -> str: ...
+    def snapshot(self, status: str = "available") -> str: ...
     def attached(self, guest: Guest) -> tuple[str, str]:
         """(volume, attachment) that the guest has."""
         ...
@@ -232,6 +233,12 @@ class Operations:
         free = {"status": "available", "attach_status": "detached"}
         assert_made(world, call("block-storage", "reset-status", volume=volume, **free))
         assert_made(world, call("block-storage", "delete-volume", volume=volume))
+
+    def test_a_status_of_a_snapshot_is_reset(self, world: World) -> None:
+        """Also to a status that only services set otherwise."""
+        snapshot = world.snapshot("creating")
+        assert_made(world, call("block-storage", "reset-snapshot-status", snapshot=snapshot, status="error"))
+        assert_made(world, call("block-storage", "reset-snapshot-status", snapshot=snapshot, status="deleting"))
 
     def test_allocations_go_and_come_back(self, world: World) -> None:
         """Guarded by the generation of the consumer, which goes with its last allocation."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,6 +41,10 @@ class Site(Protocol):
 
     def break_host(self, host: str, broken: bool) -> None:
         """Let builds on it fail, or not any more."""
+        ...
+
+    def building(self) -> AbstractContextManager[None]:
+        """No build ends meanwhile, unless builds take long anyway."""
         ...
 
     def alike(self) -> str:
@@ -107,9 +112,10 @@ class Proving(Typed):
             [program, "--config", str(site.toml), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             deadline = time.monotonic() + 90
-            while len(site.canaries()) < there and time.monotonic() < deadline:
-                time.sleep(0.05)
-            os.kill(process.pid, what)
+            with site.building():
+                while len(site.canaries()) < there and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                os.kill(process.pid, what)
             out, err = process.communicate(timeout=300)
         return process.returncode, out, err
 

@@ -106,11 +106,17 @@ class ShowingFake(Fake):
                 "updated_at": None,
             }
             yield BUILD, {**unborn, **shown, "project_id": row["project_id"], "created_at": row["created_at"]}
+        sql = "SELECT m.instance_uuid, c.name FROM instance_mappings m JOIN cell_mappings c ON c.id = m.cell_id"
+        home = {row["instance_uuid"]: f"cell:{row['name']}" for row in self.cloud.rows("nova_api", sql)}
+        marker, shown = "00000000-0000-0000-0000-000000000000", list[tuple[str, dict[str, Any]]]()
         for cell in CELLS:
-            marker = "00000000-0000-0000-0000-000000000000"
-            for row in self.cloud.rows(cell, "SELECT * FROM instances WHERE uuid <> :m ORDER BY id", {"m": marker}):
-                if not row["hidden"]:
-                    yield cell, row
+            rows = self.cloud.rows(cell, "SELECT * FROM instances WHERE uuid <> :m ORDER BY id", {"m": marker})
+            shown += [(cell, row) for row in rows if not row["hidden"]]
+        at_home = {row["uuid"] for cell, row in shown if not row["deleted"] and home.get(row["uuid"]) == cell}
+        # of a server that is live in several cells, the row in the one that it is mapped to
+        for cell, row in shown:
+            if row["deleted"] or row["uuid"] not in at_home or home[row["uuid"]] == cell:
+                yield cell, row
 
     def look(self, cell: str, row: dict[str, Any]) -> dict[str, Any]:
         if cell in self.down:
@@ -149,8 +155,11 @@ class ShowingFake(Fake):
         if self.member:
             raise RefusedError(403, "Policy doesn't allow os_compute_api:servers:detail:get_all_tenants")
         gone, soft = "deleted" in asked, "soft_deleted" in asked
-        found = []
+        found, requested = [], set()
         for cell, row in self.instances():
+            if row["uuid"] in requested:
+                continue  # Nova lists each server once, build requests first
+            requested |= {row["uuid"]} if cell == BUILD else set()
             restorable = row["vm_state"] == "soft-delete" and not row["deleted"]
             if bool(row["deleted"]) != gone and not (gone and restorable):
                 continue
@@ -162,7 +171,8 @@ class ShowingFake(Fake):
         return self.paged("servers", "/compute/v2.1/servers/detail", found, query)
 
     def one_server(self, _: Any, name: str) -> Reply:
-        for cell, row in self.instances():
+        # a server that is mapped to a cell comes from there, whatever is left of its build request
+        for cell, row in sorted(self.instances(), key=lambda pair: pair[0] == BUILD):
             if row["uuid"] == name and not row["deleted"]:
                 return 200, {"server": self.look(cell, row)}
         raise RefusedError(404, f"Instance {name} could not be found.")
@@ -257,9 +267,10 @@ class ShowingFake(Fake):
             shown = {name: row[name] for name in (*same, "description", "revision_number")}
             shown |= {"admin_state_up": bool(row["admin_state_up"])}
             shown |= {"created_at": iso(row["created_at"]), "updated_at": iso(row["updated_at"])}
-            if not self.member:
-                shown |= {"binding:host_id": row["host"], "binding:profile": {}}
-            found.append({**shown, "binding:vif_type": row["vif_type"], "binding:vnic_type": row["vnic_type"]})
+            if row["host"] is not None:  # of a port without an ACTIVE binding, Neutron shows none of these
+                shown |= {f"binding:{name}": row[name] for name in ("vif_type", "vnic_type")}
+                shown |= {} if self.member else {"binding:host_id": row["host"], "binding:profile": {}}
+            found.append(shown)
         return self.paged("ports", "/network/v2.0/ports", found, query)
 
     def list_quotas(self, _: Any) -> Reply:
@@ -315,7 +326,9 @@ class ShowingFake(Fake):
         return self.paged("attachments", "/volume/v3/attachments", found, query, linked=False)
 
     def list_snapshots(self, _: Any, query: str) -> Reply:
-        rows = self.cloud.rows("cinder", "SELECT id, volume_id, status FROM snapshots WHERE deleted = 0 ORDER BY id")
+        sql = "SELECT id, volume_id, status, created_at, updated_at FROM snapshots WHERE deleted = 0 ORDER BY id"
+        times = ("created_at", "updated_at")
+        rows = [{**row, **{name: iso(row[name]) for name in times}} for row in self.cloud.rows("cinder", sql)]
         asked = parse_qs(query)
         found = [row for row in rows if asked.get("volume_id", [row["volume_id"]])[0] == row["volume_id"]]
         return self.paged("snapshots", "/volume/v3/snapshots", found, query)

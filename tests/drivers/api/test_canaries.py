@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ class MemorySite:
 
     def break_host(self, host: str, broken: bool) -> None:
         self.fake.broken = {host: "nova.exception.DiskFull: no space left"} if broken else {}
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        self.fake.holds = True
+        try:
+            yield
+        finally:
+            self.fake.holds = False
 
     def alike(self) -> str:
         name = "stackmend-canary-0123abcd-0001"

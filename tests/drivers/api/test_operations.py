@@ -14,6 +14,7 @@ from stackmend.drivers.api.session import ApiSession
 from stackmend_lab.cloud import Cloud, Server
 from stackmend_lab.plants._networks import drop_port, new_port, other_host, port_of, vifs
 from stackmend_lab.plants._volumes import attach, new_volume
+from stackmend_lab.plants.cinder.volume_stuck_error_deleting import new_snapshot
 
 from .conftest import HandClock
 from .fake import Fake
@@ -43,6 +44,11 @@ class FakeWorld:
 
     def volume(self, status: str = "available") -> str:
         return new_volume(self.cloud, status=status)
+
+    def snapshot(self, status: str = "available") -> str:
+        name: str = new_snapshot(self.cloud, new_volume(self.cloud))
+        self.cloud.update("cinder", "snapshots", {"id": name}, status=status)
+        return name
 
     def attached(self, guest: Guest) -> tuple[str, str]:
         volume = new_volume(self.cloud)

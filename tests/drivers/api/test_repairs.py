@@ -27,7 +27,6 @@ from stackmend_lab.plants.cinder import (
 from stackmend_lab.plants.neutron import (
     dhcp_port_stale,
     extra_ports_on_server,
-    floating_ip_port_orphan,
     port_binding_duplicate_active,
     port_binding_inactive_leftover,
     port_binding_missing,
@@ -35,8 +34,9 @@ from stackmend_lab.plants.neutron import (
     port_without_server,
     router_port_drift,
 )
+from stackmend_lab.plants.neutron.addresses import floating_ip_port_orphan
 from stackmend_lab.plants.nova import info_cache_stale_port, nova_bdm_cinder_detached
-from stackmend_lab.plants.placement import allocation_orphan, allocation_wrong_provider
+from stackmend_lab.plants.placement import allocation_missing, allocation_orphan, allocation_wrong_provider
 
 from ...support.planning import plan_for
 from .fake import Fake
@@ -103,6 +103,9 @@ CASES = {
     "an allocation of the wrong host": Case(
         "allocation-wrong-provider", allocation_wrong_provider.plant, ("PUT allocations/{server}",),
         ("PUT allocations/{server}",),
+    ),
+    "a server without an allocation": Case(
+        "allocation-missing", allocation_missing.plant, ("PUT allocations/{server}",), ("PUT allocations/{server}",)
     ),
     "a volume that is still attached": Case(
         "volume-stuck-detaching", volume_stuck_detaching.plant, ("POST volumes/{volume}/action",),

@@ -12,6 +12,7 @@ import pytest
 
 from stackmend.drivers.disks.exporter import Layer, argv
 from stackmend.drivers.disks.sandbox import Opened
+from stackmend.model.objects.inspection import LIBGUESTFS
 
 from ...support import guest_disks as made
 from ...support.guest_disks import MIB, digest
@@ -21,11 +22,11 @@ CRASH = b"kernel panic - not syncing\n"
 
 
 @contextmanager
-def opened(*layers: Layer) -> Iterator[Opened]:
+def opened(*layers: Layer, appliance: float = LIBGUESTFS) -> Iterator[Opened]:
     """Open a disk as on a host, and verify afterwards that its files are unchanged."""
     before = {layer.path: digest(Path(layer.path)) for layer in layers}
     try:
-        with Opened(argv(layers), patience=120) as disk:
+        with Opened(argv(layers), patience=120, appliance=appliance) as disk:
             yield disk
     finally:
         assert {layer.path: digest(Path(layer.path)) for layer in layers} == before

@@ -115,6 +115,69 @@ def test_a_truncated_file_system_is_told(fresh: Fresh, system: Path) -> None:
     assert found.journal is not Journal.CLEAN
 
 
+@pytest.mark.attack("an xfs that is cut short, or of which the superblock lies")
+@pytest.mark.parametrize("how", ["short", "lies"])
+def test_a_truncated_xfs_is_told(fresh: Fresh, clean_xfs: Path, how: str) -> None:
+    """An error, or what is left; never half a file for a whole one."""
+    path = fresh("xfs")
+    data = bytearray(clean_xfs.read_bytes())
+    if how == "short":
+        del data[MIB:]
+    else:
+        # sb_agblocks, sb_agcount, sb_rootino
+        data[84:92], data[56:64] = b"\xff" * 8, b"\x7f" * 8
+    path.write_bytes(data)
+    with opened(raw(path), appliance=0) as disk:
+        (found,) = disk.layout().volumes
+        try:
+            said = b"".join(disk.read("/notes"))
+        except StackmendError as problem:
+            said = problem.message.encode()
+    assert said == b"written before\n" or b"cannot" in said or b"no file system" in said
+    assert how == "short" or found.journal is not Journal.CLEAN or found.problem or said != b"written before\n"
+
+
+@pytest.mark.attack("a config drive with links out of its tree, in a circle, and names that are none")
+def test_a_config_drive_stays_inside(fresh: Fresh) -> None:
+    """It is extracted by bsdtar: nothing leaves the folder of the sandbox, and links are the guest's."""
+    tree = fresh("tree")
+    (tree / "etc").mkdir(parents=True)
+    (tree / "etc" / "hostname").write_text("guest\n")
+    (tree / "out").symlink_to("/../../../etc/hostname")
+    (tree / "up").symlink_to("../../../../../../etc")
+    (tree / "circle").symlink_to("circle")
+    (tree / "evil\n\x1b[31m").write_text("x")
+    path = fresh("drive.iso")
+    made.tool("genisoimage", "-quiet", "-R", "-o", path, tree)
+    with opened(raw(path)) as disk:
+        names = {one.name for one in disk.entries("/")[1]}
+        assert b"".join(disk.read("/out")) == b"guest\n"
+        assert b"".join(disk.read("/up/hostname")) == b"guest\n"
+        with pytest.raises(UsageError, match="too many links"):
+            b"".join(disk.read("/circle"))
+    assert "evil\\x0a\\x1b[31m" in names
+    assert {"out", "up", "circle", "etc"} <= names
+
+
+@pytest.mark.attack("random damage to the metadata of LVM")
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_lvm_is_told(fresh: Fresh, with_lvm: Path, seed: int) -> None:
+    """Metadata with a wrong checksum, or that lead out of the disk, are not followed; the other partitions are read."""
+    import random
+
+    chance, path = random.Random(seed), fresh("lvm.raw")
+    data = bytearray(with_lvm.read_bytes())
+    start = data.index(b"LABELONE") - 512
+    for _ in range(40):
+        data[start + 4096 + chance.randrange(2048)] = chance.randrange(256)
+    path.write_bytes(data)
+    with opened(raw(path)) as disk:
+        layout = disk.layout()
+        assert b"".join(disk.read("/grub/grub.cfg", volume="p1")) == b"set default=0\n"
+    assert any("metadata of LVM cannot be read" in note for note in layout.notes)
+    assert [one.name for one in layout.volumes] == ["p1", "p2"]
+
+
 @pytest.mark.attack("random damage to a file system")
 @pytest.mark.parametrize("seed", range(4))
 def test_a_damaged_file_system_ends(fresh: Fresh, system: Path, seed: int) -> None:

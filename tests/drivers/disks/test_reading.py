@@ -13,6 +13,7 @@ from stackmend.drivers.disks.exporter import Layer
 from stackmend.drivers.disks.sandbox import Opened
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.objects.inspection import Journal, Kind, Volume
+from stackmend.report.objects.inspection import how_new
 
 from ...support import guest_disks as made
 from ...support.guest_disks import MIB
@@ -45,6 +46,19 @@ def test_a_crashed_ext4_is_read_as_of_the_crash(system: Path) -> None:
         ("crash", Kind.FILE, len(CRASH)),
     ]
     assert not more
+
+
+def test_the_last_boot_is_told(tmp_path: Path) -> None:
+    """By wtmp: boots, not logins; a record that the crash has cut off is left out."""
+    boots = made.wtmp((2, "2026-11-20T03:14:00"), (2, "2026-11-21T03:14:00"), (7, "2026-11-22T03:14:00"))
+    for name, content_, told in (
+        ("whole", boots, 1_795_230_840),
+        ("cut", boots[:-100], 1_795_230_840),
+        ("no", b"x", 0),
+    ):
+        path = made.ext4(tmp_path / name, {b"var/log/wtmp": content_})
+        with opened(raw(path)) as disk:
+            assert volume(disk, "disk").booted == told
 
 
 def test_a_clean_ext4_is_said_to_be_clean(folder: Path) -> None:
@@ -102,10 +116,14 @@ def test_a_clean_xfs_is_read(clean_xfs: Path) -> None:
 
 
 def test_a_dirty_xfs_is_said_to_be_older(dirty_xfs: Path) -> None:
-    """What is in the log alone is not shown, and that is said."""
-    with opened(raw(dirty_xfs)) as disk:
+    """Where the operator forbids libguestfs, what is in the log alone is not shown; that is said, and why."""
+    with opened(raw(dirty_xfs), appliance=0) as disk:
         assert volume(disk, "disk").journal is Journal.STALE
         assert volume(disk, "disk").journal.value == "not replayed: older than the crash"
+        why = "its log is not replayed: [hosts] libguestfs is 0"
+        assert volume(disk, "disk").problem == why
+        said = how_new(disk.entries("/")[3])
+        assert said == f"disk: xfs, journal: not replayed: older than the crash ({why})"
         assert content(disk, "/notes") == b"written before\n"
 
 

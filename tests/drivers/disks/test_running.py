@@ -18,7 +18,7 @@ from stackmend.drivers.disks.exporter import Layer
 from stackmend.drivers.disks.exporter import argv as served
 from stackmend.drivers.disks.sandbox import Opened
 from stackmend.hosts.inspection.copies import EXPORT, argv
-from stackmend.hosts.inspection.guest_copy import BEGINS, MARK
+from stackmend.hosts.inspection.guest_copy import MARK
 from stackmend.model.errors import SourceError, StackmendError
 from stackmend.model.objects.inspection import Journal
 
@@ -196,20 +196,13 @@ def test_a_copy_ends_before_its_room_is_used_up(libvirt: Libvirt, disk: Path, tm
     libvirt.write(GUEST, 32 * MIB, full * MIB, 0x55)
     command = (*libvirt.inside, *argv("serve", GUEST, str(small), str(disk)))
     try:
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as serving:
-            assert serving.stdout is not None
-            assert serving.stderr is not None
-            assert serving.stdout.readline() == BEGINS
+        # a reader that has agreed with QEMU: from others it parts after 10 s
+        with Opened(command, export=EXPORT) as opened:
             for at in range(full):
                 libvirt.write(GUEST, (32 + at) * MIB, MIB, 0xEE)
-            assert serving.wait(20) == 1
-            assert b"is filling up" in serving.stderr.read()
-        end = time.monotonic() + 20
-        while libvirt.job(GUEST):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+            until(lambda: not libvirt.job(GUEST), "the backup goes on")
+            assert opened._exporter.wait(20) == 1
+            assert "is filling up" in opened._broken().message
     finally:
         subprocess.run([*libvirt.inside, "umount", small], check=True)
     assert libvirt.virsh("domstate", GUEST).strip() == "running"

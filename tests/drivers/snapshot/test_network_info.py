@@ -89,15 +89,18 @@ def test_length_and_checksum_are_those_of_the_bytes(exploder: Exploder, document
 def test_all_of_a_vif_that_is_asked_for(exploder: Exploder) -> None:
     """Every collected member is taken from where Nova has it, in NIC order."""
     documents = [
-        {"id": "b", "address": "m1", "network": {"id": "n1", "x": 1}, "type": "ovs", "vnic_type": "direct",
-         "active": True, "preserve_on_delete": True},
+        {"id": "b", "address": "m1", "network": {"id": "n1", "x": 1, "subnets": [
+            {"ips": [{"address": "2001:db8::5"}], "version": 6},
+            {"ips": [{"address": "10.0.0.9", "floating_ips": [{"address": "198.0.0.9"}, {"address": "198.0.0.10"}]},
+                     {"address": "10.0.0.5", "floating_ips": []}], "gateway": {"address": "10.0.0.1"}}]},
+         "type": "ovs", "vnic_type": "direct", "active": True, "preserve_on_delete": True},
         {"id": "a", "address": None, "network": {}, "type": None, "vnic_type": "normal", "active": False,
          "preserve_on_delete": False},
     ]  # fmt: skip
     _, found, _ = explode(exploder, json.dumps(documents).encode())
     assert [tuple(v.values()) for v in found] == [
-        (0, 0, "b", "m1", "n1", "ovs", "direct", True, True),
-        (0, 1, "a", None, None, None, "normal", False, False),
+        (0, 0, "b", "m1", "n1", "ovs", "direct", "10.0.0.5,10.0.0.9,2001:db8::5", "198.0.0.10,198.0.0.9", True, True),
+        (0, 1, "a", None, None, None, "normal", "", "", False, False),
     ]
 
 
@@ -116,11 +119,15 @@ def test_a_huge_document_is_read(exploder: Exploder) -> None:
 
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+addresses = st.sampled_from(["10.0.0.5", "10.0.0.9", "198.0.0.1", "2001:db8::5"])
+floating = st.lists(st.fixed_dictionaries({"address": addresses}), max_size=2)
+ips = st.lists(st.fixed_dictionaries({"address": addresses, "floating_ips": floating | st.none()}), max_size=3)
+subnets = st.lists(st.fixed_dictionaries({"cidr": texts, "ips": ips | st.none()}), max_size=2) | st.none()
 vif = st.fixed_dictionaries(
     {
         "id": texts,
         "address": texts | st.none(),
-        "network": st.fixed_dictionaries({"id": texts, "label": texts}),
+        "network": st.fixed_dictionaries({"id": texts, "label": texts, "subnets": subnets}),
         "type": texts | st.none(),
         "vnic_type": texts,
         "active": st.booleans(),
@@ -129,15 +136,23 @@ vif = st.fixed_dictionaries(
 )
 
 
+def addresses_of(vif: dict[str, Any]) -> tuple[str, str]:
+    """The fixed and the floating addresses of a VIF, each sorted and once."""
+    ips = [ip for subnet in vif["network"]["subnets"] or () for ip in subnet["ips"] or ()]
+    floating = [one for ip in ips for one in ip["floating_ips"] or ()]
+    return tuple(",".join(sorted({one["address"] for one in some})) for some in (ips, floating))  # type: ignore[return-value]
+
+
 @settings(deadline=None)
 @given(vifs=st.lists(vif, max_size=4), ascii_only=st.booleans())
 def test_whatever_nova_writes_comes_back(exploder: Exploder, vifs: list[dict[str, Any]], ascii_only: bool) -> None:
     """Any list of VIFs is read as it was written; beside a document that forces the slow way, just the same."""
     document = json.dumps(vifs, ensure_ascii=ascii_only).encode()
     expected = [
-        (n, v["id"], v["address"], v["network"]["id"], v["type"], v["vnic_type"], v["active"], v["preserve_on_delete"])
+        (n, v["id"], v["address"], v["network"]["id"], v["type"], v["vnic_type"], *addresses_of(v), v["active"],
+         v["preserve_on_delete"])
         for n, v in enumerate(vifs)
-    ]
+    ]  # fmt: skip
     for batch in ([document], [document, b"\xff"]):
         _, found, _ = explode(exploder, *batch)
         assert [tuple(v.values())[1:] for v in found if v["n"] == 0] == expected

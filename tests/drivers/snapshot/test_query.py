@@ -16,7 +16,7 @@ import pytest
 from pyarrow import parquet
 
 from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot, steps
-from stackmend.drivers.snapshot.shape import schema
+from stackmend.drivers.snapshot.shape import labels, schema
 from stackmend.engine.auditing.ask import ask, too_young
 from stackmend.model.audit import CheckOutcome
 from stackmend.model.check import Check, Severity
@@ -239,3 +239,21 @@ def test_steps_leave_no_table_behind(small: DuckQuery, last: str) -> None:
     except StackmendError:
         assert last != "SELECT n FROM few"
     assert small.rows("SELECT table_name FROM duckdb_tables() WHERE temporary", {}) == []
+
+
+@pytest.mark.parametrize("label", sorted(labels()))
+def test_an_empty_table_is_like_a_full_one(label: str) -> None:
+    """The same columns of the same types, and text compares as in MariaDB, whether there are rows or none."""
+    fields = schema(label)
+    query = DuckQuery()
+    try:
+        query.add("bare", fields.empty_table())
+        query.add("filled", pa.Table.from_pylist([dict.fromkeys(fields.names)], fields))
+        types = [query.rows(f"DESCRIBE FROM {name}", {}) for name in ("bare", "filled")]
+        assert types[0] == types[1]
+        for field in (field for field in fields if pa.types.is_string(field.type)):
+            for name in ("bare", "filled"):
+                query.rows(f"INSERT INTO {name} (\"{field.name}\") VALUES ('Ab')", {})
+                assert query.rows(f'SELECT "{field.name}" AS t FROM {name} WHERE "{field.name}" = \'aB\'', {})
+    finally:
+        query.close()

@@ -49,9 +49,32 @@ def test_a_client_only_repeats_what_the_other_service_said() -> None:
 
 
 def test_an_object_made_of_a_wrong_row_points_at_the_database() -> None:
-    """The object's own code is named first, then what gave it the row."""
+    """What gave it the row is named first, then the object's own code."""
     record = failed(1, "KeyError: 'created_at'", "cinder/objects/volume_type.py:77:_from_db_object")
-    assert found(record) == ["cinder/objects/volume_type.py", "cinder/db/api.py", "cinder/db/sqlalchemy/api.py"]
+    assert found(record) == ["cinder/db/api.py", "cinder/objects/volume_type.py", "cinder/db/sqlalchemy/api.py"]
+
+
+def test_the_longest_traceback_of_a_failure_tells_who_called() -> None:
+    """Inner code logs only its own frames; the same failure, logged again further out, has its callers."""
+    ends = (
+        "nova/virt/libvirt/guest.py:3:create",
+        "nova/virt/libvirt/guest.py:4:launch",
+        "libvirt.py:5:createWithFlags",
+    )
+    inner, outer = failed(1, "Boom", *ends), failed(2, "Boom", "nova/compute/manager.py:9:build", *ends)
+    assert found(inner) == ["nova/virt/libvirt/guest.py"]
+    assert found(inner, outer) == ["nova/virt/libvirt/guest.py", "nova/compute/manager.py"]
+
+
+def test_what_runs_programs_fails_for_what_it_was_told() -> None:
+    """A wrapper of LVM's programs is not blamed, but who called it."""
+    record = failed(
+        1,
+        "ProcessExecutionError: lvcreate",
+        "cinder/volume/drivers/lvm.py:200:create",
+        "cinder/brick/local_dev/lvm.py:7:make",
+    )
+    assert found(record) == ["cinder/volume/drivers/lvm.py"]
 
 
 def test_a_traceback_that_repeats_counts_once() -> None:

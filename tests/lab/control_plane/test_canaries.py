@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ class LabSite:
 
     def break_host(self, host: str, broken: bool) -> None:
         self.plane.lever(host, "spawn", "fail") if broken else self.plane.release(host, "spawn")
+
+    def building(self) -> AbstractContextManager[None]:
+        return nullcontext()  # builds take seconds
 
     def alike(self) -> str:
         name = f"stackmend-canary-{uuid.uuid4().hex[:8]}-0001"

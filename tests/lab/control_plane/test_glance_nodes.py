@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,46 @@ def test_an_image_on_one_node_from_finding_to_proof(site: Site, typed: Any) -> N
     assert (code, missing(out)) == (Exit.CLEAN, {}), err
     code, out, err = typed(*words)
     assert (code, json.loads(out)["proved"]) == (Exit.CLEAN, 3), err
+
+
+def collected(plane: Plane, into: Path) -> Path:
+    """The lab's logs as an operator collects them: a folder for each machine; what is not Nova's stays together."""
+    nodes = {f"{node}-api": (node, "glance-api.log") for node in plane.layout.glance_nodes}
+    hosts = {f"nova-compute-{host}": (host, "nova-compute.log") for host in plane.layout.hosts}
+    for path in plane.layout.logs.glob("*.log"):
+        host, name = (nodes | hosts).get(path.stem, ("controller", path.name))
+        target = into / host / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    return into
+
+
+def test_diagnose_names_the_node_without_the_image(site: Site, typed: Any, tmp_path: Path) -> None:
+    """From the real logs of failed builds: the image, the hosts that wanted it, and the Glance node that lacks it."""
+    image = site.upload("glance-1")
+    assert typed("image", "isolate", "glance-1", "--yes")[0] == Exit.REPAIRED
+    try:
+        code, out, err = typed(
+            "canary", "--count", "2", "--network", NETWORK, "--image", image, "--logs", str(site.layout.logs), "--yes",
+            "-f", "json",
+        )  # fmt: skip
+    finally:
+        assert typed("image", "isolate", "glance-1", "--back", "--yes")[0] == Exit.REPAIRED
+    assert code == Exit.FINDINGS, err
+    for group in json.loads(out)["failures"]:
+        assert "image-content-missing" in {cause["cause"] for cause in group["causes"]}
+        assert any(image in cause["statement"] for cause in group["causes"])
+    logs = collected(site.plane, tmp_path / "logs")
+    for one in json.loads(out)["canaries"]:
+        code, said, err = typed("diagnose", "server", one["server"], "--logs", str(logs), "--no-audit", "-f", "json")
+        assert code == Exit.FINDINGS, err
+        causes = {found["cause"]: found for found in json.loads(said)["causes"]}
+        statement = causes["image-content-missing"]["statement"]
+        assert image in statement
+        assert one["host"] in statement
+        assert "missing on the Glance node glance-2" in statement
+        assert causes["image-content-missing"]["confidence"] == "certain"
+        assert not causes["image-content-missing"]["consequence_of"]
 
 
 def test_what_a_node_sends_is_what_it_has(site: Site, typed: Any) -> None:

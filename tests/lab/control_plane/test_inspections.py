@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inspections through the real Nova: locks, rescue, release. Guests here have no disks to read."""
+"""Inspections by the real Nova and Cinder: locks, rescue, copies, release. Guests here have no disks to read."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from stackmend.model.errors import Exit
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import IMAGE, create_server, wait, wait_server
 
-APPROVED = ("--approved-by", "Ann Owner", "--ticket", "CHG-1", "--method", "rescue")
+WHO = ("--approved-by", "Ann Owner", "--ticket", "CHG-1")
+APPROVED = (*WHO, "--method", "rescue")
 YES = ("--yes", "--accept", "inspect-disk")
 _KEPT = "SELECT value, deleted FROM instance_system_metadata WHERE instance_uuid = %s AND `key` = 'locked_reason'"
+_ATTACHED = (
+    "SELECT a.attach_mode, a.attach_status, m.value FROM volume_attachment a LEFT JOIN volume_admin_metadata m"
+    " ON m.volume_id = a.volume_id AND m.`key` = 'readonly' WHERE a.instance_uuid = %s AND a.deleted = 0"
+)
 #: the properties that Nova requires of an image to rescue a server that boots from a volume
 _STABLE = {"hw_rescue_bus": "virtio", "hw_rescue_device": "disk"}
 
@@ -52,6 +57,12 @@ class Rescued:
 
     def run(self, *words: str) -> int:
         return main(["--config", str(self.plane.toml), *words])
+
+    def copies(self, server: str) -> dict[str, str]:
+        """Kind -> status of the snapshot and the volume that an inspection has made of a server's volume."""
+        name, store = f"stackmend-inspect-{server}", self.sdk.block_storage
+        found = {"snapshot": list(store.snapshots()), "volume": list(store.volumes())}
+        return {kind: one.status for kind, every in found.items() for one in every if one.name == name}
 
     def shown(self, server: str) -> tuple[str, bool]:
         found = self.sdk.compute.get_server(server)
@@ -114,3 +125,49 @@ def test_a_server_that_boots_from_a_volume_is_rescued(lab: Rescued, capsys: pyte
         remove = [{"op": "remove", "path": f"/{name}"} for name in _STABLE]
         kind = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
         lab.sdk.image.patch(f"/images/{lab.image}", json=remove, headers=kind)
+
+
+@pytest.fixture
+def near(lab: Rescued) -> Iterator[None]:
+    """Access to hosts is configured, as this method needs it to read afterwards."""
+    written = lab.plane.toml.read_text()
+    lab.plane.toml.write_text(f'{written}\n[hosts]\ntransport = "local"\n')
+    yield
+    lab.plane.toml.write_text(written)
+
+
+@pytest.mark.usefixtures("near")
+def test_a_copy_of_a_volume_is_given_to_a_helper(lab: Rescued) -> None:
+    """Cinder makes it from a snapshot, while the server runs, and Nova attaches it read-only; release deletes both."""
+    server, helper = lab.of_volume(), lab.server()
+    words = ("disk", "inspect", server, *WHO, "--method", "snapshot", "--helper", helper, *YES)
+    assert lab.run(*words) == Exit.REPAIRED
+    assert lab.shown(server) == ("ACTIVE", True)
+    assert lab.copies(server) == {"snapshot": "available", "volume": "in-use"}
+    (attached,) = lab.plane.sql("cinder", _ATTACHED, [helper])
+    assert (attached["attach_mode"], attached["attach_status"], attached["value"]) == ("ro", "attached", "True")
+    assert lab.run(*words) == Exit.STOPPED  # one inspection at a time
+
+    assert lab.run("disk", "release", server, "--yes") == Exit.REPAIRED
+    assert lab.shown(server) == ("ACTIVE", False)
+    assert lab.copies(server) == {}
+    assert lab.plane.sql("cinder", _ATTACHED, [helper]) == []
+    assert list(lab.sdk.compute.volume_attachments(helper)) == []
+
+
+@pytest.mark.usefixtures("near")
+def test_a_copy_that_cinder_cannot_make(lab: Rescued) -> None:
+    """The inspection stops; what exists until then is deleted by the release, and the server is as before."""
+    server, helper = lab.of_volume(), lab.server()
+    lab.plane.lever("cinder", "create", "fail")
+    try:
+        words = ("--method", "snapshot", "--helper", helper, *YES)
+        assert lab.run("disk", "inspect", server, *WHO, *words) == Exit.STOPPED
+    finally:
+        lab.plane.release("cinder", "create")
+    assert lab.shown(server)[0] == "ACTIVE"
+    assert set(lab.copies(server)) <= {"snapshot", "volume"}
+    if lab.shown(server)[1]:
+        assert lab.run("disk", "release", server, "--yes") == Exit.REPAIRED
+    assert lab.shown(server) == ("ACTIVE", False)
+    assert lab.copies(server) == {}

@@ -28,6 +28,7 @@ class LabWorld:
         self.executor = ApiExecutor(lambda: self.session, self.clock)
         self._servers: list[str] = []
         self._volumes: list[str] = []
+        self._snapshots: list[str] = []
 
     def guest(self) -> Guest:
         first, second = self.plane.hosts[:2]
@@ -53,6 +54,14 @@ class LabWorld:
         if status != "available":
             self.set("cinder", "volumes", {"id": volume.id}, status=status)
         return str(volume.id)
+
+    def snapshot(self, status: str = "available") -> str:
+        snapshot = self.sdk.block_storage.create_snapshot(volume_id=self.volume(), name="operation")
+        self._snapshots.append(snapshot.id)
+        self.sdk.block_storage.wait_for_status(snapshot, "available", wait=60)
+        if status != "available":
+            self.set("cinder", "snapshots", {"id": snapshot.id}, status=status)
+        return str(snapshot.id)
 
     def attached(self, guest: Guest) -> tuple[str, str]:
         volume = self.volume()
@@ -88,6 +97,10 @@ class LabWorld:
             self.sdk.compute.delete_server(server, force=True)
         for server in self._servers:
             wait(lambda name=server: self.sdk.compute.find_server(name) is None, f"server {server} to be gone")
+        for snapshot in filter(self.sdk.block_storage.find_snapshot, self._snapshots):
+            self.set("cinder", "snapshots", {"id": snapshot}, status="available")
+            self.sdk.block_storage.delete_snapshot(snapshot)
+            wait(lambda name=snapshot: self.sdk.block_storage.find_snapshot(name) is None, f"snapshot {snapshot} to go")
         for volume in filter(self.sdk.block_storage.find_volume, self._volumes):
             self.sdk.block_storage.reset_volume_status(volume, status="error", attach_status="detached")
             self.sdk.block_storage.delete_volume(volume)

@@ -19,7 +19,7 @@ from ...drivers.api.reservations import Reservations, Shown
 from . import sdk_errors
 
 CIDR = ip_network("10.77.0.0/24")
-#: for a nearly full network: every further address would be a port to create and to delete
+#: for a nearly full network: every further address is a port to create and to delete
 SMALL = ip_network("10.77.0.0/28")
 GATEWAY = str(CIDR[1])
 
@@ -44,6 +44,7 @@ class LabSite:
         self.sdk: Any = plane.connect()
         self.made: list[str] = []
         self.clouds = plane.clouds_yaml
+        self.block = SMALL  #: what is nearly full
 
     def account(self) -> tuple[str, Path]:
         return "lab", self.clouds
@@ -62,13 +63,14 @@ class LabSite:
         return str(CIDR[200])
 
     def nearly_full(self, left: int) -> tuple[LabPlace, str]:
-        place = self.place(str(SMALL))
-        hosts = [str(one) for one in SMALL.hosts() if str(one) != GATEWAY]
+        place = self.place(str(self.block))
+        hosts = [str(one) for one in self.block.hosts() if str(one) != GATEWAY]
         bodies = [
             {"network_id": place.network, "fixed_ips": [{"subnet_id": place.subnet, "ip_address": address}]}
             for address in hosts[:-left]
         ]
-        self.sdk.network.create_ports(bodies)
+        for begin in range(0, len(bodies), 50):
+            self.sdk.network.create_ports(bodies[begin : begin + 50])
         return place, hosts[-1]
 
     def hold(self, place: LabPlace, address: str, owner: str = "", device: str = "") -> str:
@@ -120,3 +122,11 @@ class TestReservations(Reservations):
         site.sdk.network.update_quota(site.sdk.current_project_id, ports=-1)
         yield site
         site.clear()
+
+    @pytest.mark.long
+    def test_drawn_from_250_addresses(self, site: LabSite, typed: Any) -> None:
+        """A subnet of usual size, in which all but four addresses are held by ports."""
+        site.block = CIDR
+        self.test_drawn_until_it_is_there(site, typed)
+        left = [port for network in site.made for port in site.sdk.network.ports(network_id=network)]
+        assert len(left) == CIDR.num_addresses - 7  # without the network, broadcast, gateway, and four that are free

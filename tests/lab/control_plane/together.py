@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Condition
+from threading import Condition, Lock
 
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.process import Process
+
+#: several breaks can go wrong at once, and only one can bring a lab up
+_giving_up = Lock()
 
 
 class Impatient(Plane):
@@ -31,8 +34,9 @@ class Impatient(Plane):
 
     def give_up(self) -> None:
         """A break went wrong: restore the services, so that it does not spoil the next break."""
-        self.release_all()
-        self.up()
+        with _giving_up:
+            self.release_all()
+            self.up()
 
 
 class Meeting:

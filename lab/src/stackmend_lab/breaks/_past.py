@@ -45,6 +45,7 @@ _ROWS = {
         },
         "cell:*": {"block_device_mapping": "volume_id"},
     },
+    "snapshots": {"cinder": {"snapshots": "id"}},
     "consumers": {"placement": {"consumers": "uuid", "allocations": "consumer_id"}},
 }
 _EVENTS = (
@@ -55,7 +56,8 @@ _PORTS = "UPDATE standardattributes a JOIN ports p ON p.standard_attr_id = a.id 
 
 
 def let_time_pass(plane: Plane, **things: Sequence[str]) -> None:
-    """Move every time of these objects back by three hours: ``servers``, ``ports``, ``volumes``, ``consumers``."""
+    """Move every time of these objects back by three hours: ``servers``, ``ports``, ``volumes``, ``snapshots``,
+    ``consumers``."""
     done: set[tuple[str, str, str]] = set()
     for kind, ids in things.items():
         if not ids:

@@ -72,6 +72,12 @@ class Scene:
         fields = {"network_id": self.network(), "name": self.name(), **fields}
         return str(self.cloud.network.create_port(**fields).id)
 
+    def own_network(self, **fields: Any) -> tuple[str, str]:
+        """Create a network with a subnet; returns their ids."""
+        network = self.cloud.network.create_network(name=self.name(), **fields)
+        values = {"network_id": network.id, "ip_version": 4, "cidr": "10.9.0.0/24"}
+        return str(network.id), str(self.cloud.network.create_subnet(**values).id)
+
     def volume(self) -> str:
         """Create an available volume; returns its id."""
         volume = self.cloud.block_storage.create_volume(name=self.name(), size=1)

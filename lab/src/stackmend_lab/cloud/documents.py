@@ -55,6 +55,31 @@ def request_spec(project: str, user: str, flavor_number: int, server: str, *, vo
     return _SPEC % (project, user, _SPEC_FLAVORS[flavor_number], "true" if volume_backed else "false", server)
 
 
+def build_request(project: str, user: str, flavor_number: int, server: str) -> dict[str, str]:
+    """``build_requests.instance`` and ``.block_device_mappings``: the server as Nova shows it until a cell has it."""
+    nothing: list[object] = []
+    missing = (
+        "access_ip_v4", "access_ip_v6", "architecture", "availability_zone", "ephemeral_key_uuid", "key_name",
+        "new_flavor", "numa_topology", "old_flavor", "os_type", "resources", "root_device_name", "trusted_certs",
+        "user_data", "vcpu_model", "vm_mode",
+    )  # fmt: skip
+    its = {"instance_uuid": server}
+    data: dict[str, Any] = dict.fromkeys(missing) | {
+        "uuid": server, "project_id": project, "user_id": user, "image_ref": "", "kernel_id": "", "ramdisk_id": "",
+        "hostname": "new", "display_name": "new", "display_description": "new", "launch_index": 0,
+        "reservation_id": f"r-{server[:8]}", "vm_state": "building", "task_state": "scheduling", "power_state": 0,
+        "progress": 0, "instance_type_id": flavor_number + 1, "flavor": flavor(flavor_number), "locked": False,
+        "hidden": False, "shutdown_terminate": False, "auto_disk_config": False, "config_drive": "", "metadata": {},
+        "system_metadata": {}, "keypairs": _object("KeyPairList", "1.3", {"objects": nothing}),
+        "security_groups": _object("SecurityGroupList", "1.1", {"objects": nothing}),
+        "pci_requests": _object("InstancePCIRequests", "1.1", {**its, "requests": nothing}),
+        "info_cache": _object("InstanceInfoCache", "1.5", {**its, "network_info": None}),
+    }  # fmt: skip
+    _, data["vcpus"], data["memory_mb"], data["root_gb"], data["ephemeral_gb"], _ = FLAVORS[flavor_number]
+    devices = _object("BlockDeviceMappingList", "1.18", {"objects": nothing})
+    return {"instance": json.dumps(_object("Instance", "2.7", data)), "block_device_mappings": json.dumps(devices)}
+
+
 def _address(address: str | None, kind: str, version: int | None) -> dict[str, Any]:
     return {"address": address, "type": kind, "version": version, "meta": {}}
 

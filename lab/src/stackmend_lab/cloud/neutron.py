@@ -119,7 +119,7 @@ def _trunk(emit: Emit, world: World, its: Things) -> None:
     attribute = standard(emit, world, "ports", created, created)
     mac = f"fa:18:{parent.mac[6:]}"
     emit("neutron", "ports", PORT, (child, project, "", world.network(plan.project), mac, 1, "ACTIVE", trunk,
-                                    "trunk:subport", attribute, "immediate"))  # fmt: skip
+                                    "trunk:subport", attribute, "none"))  # fmt: skip
     emit("neutron", "ml2_port_bindings", BINDING,
          (child, its.host or "", "ovs", "normal", "{}", DETAILS_TEXT, "ACTIVE"))  # fmt: skip
     emit("neutron", "ml2_port_binding_levels", LEVEL,

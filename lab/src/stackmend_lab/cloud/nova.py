@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from stackmend_lab.cloud.documents import EXTRA_FLAVOR, KEYPAIRS, Networks, request_spec
+from stackmend_lab.cloud.documents import EXTRA_FLAVOR, KEYPAIRS, Networks, build_request, request_spec
 from stackmend_lab.cloud.kinds import Plan, identifier, text
 from stackmend_lab.cloud.things import Things, Volume
 from stackmend_lab.cloud.world import FLAVORS, ZONE, Emit, World
@@ -74,14 +74,15 @@ def _api(emit: Emit, world: World, its: Things) -> None:
     plan, created = its.plan, text(its.plan.created)
     project, user = world.project(plan.project), world.user(plan.project)
     cell = None if plan.kind == "unscheduled" else CELL_IDS[its.cell]
-    queued = 1 if plan.deleted else 0
+    queued = 1 if plan.deleted or plan.kind == "soft_deleted" else 0
     emit("nova_api", "instance_mappings", _MAPPING,
          (world.next("nova_api", "instance_mappings"), plan.uuid, cell, project, user, queued, created))  # fmt: skip
     spec = request_spec(project, user, plan.flavor, plan.uuid, volume_backed=plan.kind == "volume_backed")
     emit("nova_api", "request_specs", _SPEC, (world.next("nova_api", "request_specs"), plan.uuid, spec, created))
     if plan.kind == "unscheduled":
+        document = build_request(project, user, plan.flavor, plan.uuid)
         emit("nova_api", "build_requests", _BUILD,
-             (world.next("nova_api", "build_requests"), project, plan.uuid, "{}", "[]", created))  # fmt: skip
+             (world.next("nova_api", "build_requests"), project, plan.uuid, *document.values(), created))  # fmt: skip
 
 
 class _Cell:

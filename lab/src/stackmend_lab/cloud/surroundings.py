@@ -50,7 +50,7 @@ def _keystone_glance(emit: Emit, world: World) -> None:
 def _cells(emit: Emit, world: World, urls: dict[str, str]) -> None:
     for name, number in CELL_IDS.items():
         uuid = MARKER if name == "cell0" else identifier(0xF0, number, world.seed)
-        transport = "none:///" if name == "cell0" else "rabbit://openstack:rabbit-secret@mq:5672/"
+        transport = "none:///" if name == "cell0" else f"rabbit://openstack:rabbit-secret@mq:5672/{name}"
         emit("nova_api", "cell_mappings", ("id", "uuid", "name", "transport_url", "database_connection", "disabled"),
              (number, uuid, name, transport, urls[name], 0))  # fmt: skip
     for number, (name, vcpus, memory, root, ephemeral, swap) in enumerate(FLAVORS):
@@ -132,6 +132,7 @@ def _networks(emit: Emit, world: World) -> None:
                                        neutron.standard(emit, world, "networks", old, old)))  # fmt: skip
     emit("neutron", "networksegments", _SEGMENT, (identifier(0x3B, 1, world.seed), public, "flat", "physnet1", None, 0, 0,
                                                   neutron.standard(emit, world, "networksegments", old, old)))  # fmt: skip
+    emit("neutron", "externalnetworks", ("network_id", "is_default"), (public, 0))
     _subnet(emit, world, neutron.public_subnet(world), public, 0, 4, "198.0.0.0/7", "198.0.0.1", old)
     _router(emit, world, old)
 
@@ -254,6 +255,8 @@ def _inventory(emit: Emit, world: World, provider: int, kind: int, total: int) -
 def _cinder(emit: Emit, world: World) -> None:
     emit("cinder", "volume_types", ("id", "name", "is_public", "created_at", "deleted"),
          (world.volume_type, cinder.TYPE, 1, world.ago(days=500), 0))  # fmt: skip
+    emit("cinder", "volume_type_extra_specs", ("id", "volume_type_id", "key", "value", "created_at", "deleted"),
+         (1, world.volume_type, "multiattach", "<is> True", world.ago(days=500), 0))  # fmt: skip
     emit("cinder", "services",
          ("id", "uuid", "host", "binary", "topic", "report_count", "disabled", "created_at", "updated_at", "deleted"),
          (1, identifier(0x71, 1, world.seed), cinder.cinder_host(), "cinder-volume", "cinder-volume", 1, 0,
@@ -277,12 +280,13 @@ def _oddities(emit: Emit, world: World) -> None:
     kuryr = identifier(0x3E, 1, world.seed)
     emit("neutron", "ports", neutron.PORT, (kuryr, world.project(0), "pod", world.network(0), "fa:19:00:00:00:01", 1,
                                             "ACTIVE", identifier(0x3F, 1, world.seed), "compute:kuryr", attribute,
-                                            "immediate"))  # fmt: skip
+                                            "none"))  # fmt: skip
     emit("neutron", "ml2_port_bindings", neutron.BINDING,
          (kuryr, world.host(0), "ovs", "normal", "{}", json.dumps(DETAILS), "ACTIVE"))  # fmt: skip
     emit("neutron", "ml2_port_binding_levels", neutron.LEVEL,
          (kuryr, world.host(0), 0, "openvswitch", neutron.segment(world, 0)))  # fmt: skip
     foreign = identifier(0x72, 1, world.seed)
+    _inventory(emit, world, 1, CLASSES.index("CUSTOM_LICENSE") + 1, 10)
     placement.consumer(emit, world, foreign, 0, 3, old)
     emit("placement", "allocations", placement.ALLOCATION,
          (world.next("placement", "allocations"), 1, foreign, CLASSES.index("CUSTOM_LICENSE") + 1, 1, old, old))  # fmt: skip

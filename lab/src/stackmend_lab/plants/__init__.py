@@ -3,8 +3,10 @@
 
 Each defines ``plant(cloud)``, which breaks one object as the catalogue describes, and returns the key of the expected
 finding; ``VARIANTS``, further causes of it; ``LOOK_ALIKES``, healthy objects that resemble it; if a repair is refused
-by design, ``NOT_REPAIRED``, the name of a variant and a part of the reason; and if the operator has to choose between
-repairs, ``CHOSEN``, the name of a variant and the repair.
+by design, ``NOT_REPAIRED``, the name of a variant and a part of the reason; if the operator has to choose between
+repairs, ``CHOSEN``, the name of a variant and the repair; if the same damage is found by other checks as well,
+``BESIDE``, the name of a variant and a function that returns them, with their keys; and if the lab cannot prove the
+repairs of such damage, ``NOT_ON_LAB``, the reason.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ class Case:
     make: Callable[[CloudRows], Any]  #: a plant returns the key of the finding
     refused: str = ""  #: part of the reason why it is not repaired, by design
     chosen: str = ""  #: the repair named by the operator, if there are several
+    #: (check, key) of what else is found until it is repaired, and is not repaired on its own
+    beside: Callable[[CloudRows, dict[str, Any]], list[tuple[str, dict[str, Any]]]] = lambda _cloud, _key: []
 
     def __str__(self) -> str:
         return f"{self.check}:{self.variant}"
@@ -45,12 +49,19 @@ def modules() -> dict[str, ModuleType]:
     return {name.replace("_", "-"): importlib.import_module(names[name]) for name in sorted(names) if name[0] != "_"}
 
 
+def not_on_lab() -> dict[str, str]:
+    """Checks whose repairs the lab cannot prove, with the reasons."""
+    return {check: module.NOT_ON_LAB for check, module in modules().items() if hasattr(module, "NOT_ON_LAB")}
+
+
 def broken() -> Iterator[Case]:
     """Every plant and variant."""
     for check, module in modules().items():
         refused, chosen = getattr(module, "NOT_REPAIRED", {}), getattr(module, "CHOSEN", {})
+        beside = getattr(module, "BESIDE", {})
         for variant, make in {PLANT: module.plant, **getattr(module, "VARIANTS", {})}.items():
-            yield Case(check, variant, make, refused.get(variant, ""), chosen.get(variant, ""))
+            more = {"beside": beside[variant]} if variant in beside else {}
+            yield Case(check, variant, make, refused.get(variant, ""), chosen.get(variant, ""), **more)
 
 
 def healthy() -> Iterator[Case]:

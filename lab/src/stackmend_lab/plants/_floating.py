@@ -55,7 +55,19 @@ def floating_ip(cloud: CloudRows, port: str | None = None, **values: Any) -> dic
         sql = "SELECT ip_address FROM ipallocations WHERE port_id = :p AND ip_address LIKE '%.%'"
         address = cloud.rows("neutron", sql, {"p": port})[0]["ip_address"]
         row |= {"fixed_port_id": port, "fixed_ip_address": address, "status": "ACTIVE"}
-        row |= {"router_id": gateway(cloud)["device_id"]}
+        row |= {"router_id": _router(cloud, port, row["floating_network_id"])}
     row |= values
     cloud.insert("neutron", "floatingips", **row)
     return row
+
+
+def _router(cloud: CloudRows, port: str, outside: str) -> str:
+    """The router between the port's network and the external one; any one with a gateway if there is none."""
+    sql = (
+        "SELECT g.router_id FROM routerports g JOIN ports o ON o.id = g.port_id AND o.network_id = :outside"
+        " JOIN routerports i ON i.router_id = g.router_id AND i.port_type = 'network:router_interface'"
+        " JOIN ports n ON n.id = i.port_id JOIN ports p ON p.network_id = n.network_id"
+        " WHERE g.port_type = 'network:router_gateway' AND p.id = :port ORDER BY g.router_id"
+    )
+    found = cloud.rows("neutron", sql, {"outside": outside, "port": port})
+    return str(found[0]["router_id"] if found else gateway(cloud)["device_id"])

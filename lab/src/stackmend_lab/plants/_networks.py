@@ -35,6 +35,28 @@ def vifs(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:
     return found
 
 
+def listing(cloud: CloudRows, text: str) -> list[tuple[str, dict[str, Any]]]:
+    """(server, VIF) of every cache with such a text between quotes, in the VIF."""
+    sql = "SELECT instance_uuid, network_info FROM instance_info_caches WHERE network_info LIKE :t"
+    rows = [
+        row
+        for name in cloud.databases
+        if name.startswith("cell:")
+        for row in cloud.rows(name, sql, {"t": f'%"{text}"%'})
+    ]
+    return [
+        (row["instance_uuid"], vif)
+        for row in rows
+        for vif in json.loads(row["network_info"])
+        if f'"{text}"' in json.dumps(vif)
+    ]
+
+
+def drifted(cloud: CloudRows, address: str) -> list[tuple[str, dict[str, Any]]]:
+    """The findings about caches that list an address of which Neutron knows nothing any more."""
+    return [("info-cache-content-drift", {"server": one, "port": vif["id"]}) for one, vif in listing(cloud, address)]
+
+
 def write(cloud: CloudRows, server: Server, document: str | None) -> None:
     """Write this text into the server's cache, long ago."""
     values = {"network_info": document, "updated_at": cloud.ago(OLD)}
@@ -70,13 +92,26 @@ def standard(cloud: CloudRows, kind: str, created: str) -> int:
     return int(cloud.insert("neutron", "standardattributes", **values, description=""))
 
 
+def new_subport(cloud: CloudRows, server: Server, host: str) -> str:
+    """A subport of a new trunk on the server's port, bound to a host."""
+    trunk, created = str(uuid.uuid4()), cloud.ago(OLD)
+    cloud.insert(
+        "neutron", "trunks", id=trunk, project_id=server.project_id, name="uplink", admin_state_up=1,
+        port_id=server.ports[0], status="ACTIVE", standard_attr_id=standard(cloud, "trunks", created),
+    )  # fmt: skip
+    values = {"device_owner": "trunk:subport", "status": "ACTIVE"}
+    port = new_port(cloud, server, trunk, created, host, **values)
+    cloud.insert("neutron", "subports", port_id=port, trunk_id=trunk, segmentation_type="vlan", segmentation_id=200)
+    return port
+
+
 def new_port(cloud: CloudRows, beside: Server, device: str, created: str, host: str = "", **values: Any) -> str:
     """Insert a complete port in a server's network: addresses, binding, security; returns its id.
 
     It is bound to ``host`` and, unless ``values`` say otherwise, in that server's project and owned by Nova.
     """
     model = port_of(cloud, beside.ports[0])
-    port = str(uuid.uuid4())
+    port, network = str(uuid.uuid4()), values.get("network_id", model["network_id"])
     mac = "fa:20:" + ":".join(port[n : n + 2] for n in (0, 2, 4, 6))
     defaults = {
         "id": port,
@@ -92,10 +127,29 @@ def new_port(cloud: CloudRows, beside: Server, device: str, created: str, host: 
         "ip_allocation": "immediate",
     }
     cloud.insert("neutron", "ports", **{**defaults, **values})
-    _bind(cloud, port, host, model["network_id"])
-    place_port(cloud, port, model["network_id"])
+    _bind(cloud, port, host, network)
+    place_port(cloud, port, network)
     secure_port(cloud, port, beside.ports[0])
     return port
+
+
+def new_network(cloud: CloudRows) -> tuple[str, str]:
+    """(network, subnet) of its own, with DHCP, in which nothing else is."""
+    network, subnet = str(uuid.uuid4()), str(uuid.uuid4())
+    cloud.insert(
+        "neutron", "networks", id=network, project_id=uuid.uuid4().hex, name="apart", status="ACTIVE", admin_state_up=1,
+        mtu=1450, standard_attr_id=standard(cloud, "networks", cloud.ago(OLD)),
+    )  # fmt: skip
+    cloud.insert(
+        "neutron", "networksegments", id=str(uuid.uuid4()), network_id=network, network_type="local", is_dynamic=0,
+        segment_index=0, standard_attr_id=standard(cloud, "networksegments", cloud.ago(OLD)),
+    )  # fmt: skip
+    cloud.insert(
+        "neutron", "subnets", id=subnet, network_id=network, name="", ip_version=4, cidr="10.250.0.0/16",
+        gateway_ip="10.250.0.1", enable_dhcp=1, standard_attr_id=standard(cloud, "subnets", cloud.ago(OLD)),
+    )  # fmt: skip
+    cloud.insert("neutron", "ipamsubnets", id=str(uuid.uuid4()), neutron_subnet_id=subnet)
+    return network, subnet
 
 
 def secure_port(cloud: CloudRows, port: str, like: str) -> None:
@@ -155,13 +209,16 @@ def ipam_of(cloud: CloudRows, subnet: str) -> str:
     return str(cloud.rows("neutron", sql, {"s": subnet})[0]["id"])
 
 
-def drop_port(cloud: CloudRows, port: str) -> None:
-    """Delete a port as Neutron does: floating IPs are disassociated, its addresses are released."""
+def drop_port(cloud: CloudRows, port: str, *, by_sql: bool = False) -> None:
+    """Delete a port as Neutron does: floating IPs are disassociated, its addresses are released.
+
+    ``by_sql``: as people do in the database. Neutron's IPAM keeps the addresses.
+    """
     number = port_of(cloud, port)["standard_attr_id"]
     loose = {"fixed_port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
     cloud.update("neutron", "floatingips", {"fixed_port_id": port}, **loose)
     fixed = "SELECT ip_address, subnet_id FROM ipallocations WHERE port_id = :p"
-    for row in cloud.rows("neutron", fixed, {"p": port}):
+    for row in () if by_sql else cloud.rows("neutron", fixed, {"p": port}):
         ipam = "SELECT id FROM ipamsubnets WHERE neutron_subnet_id = :s"
         for subnet in cloud.rows("neutron", ipam, {"s": row["subnet_id"]}):
             where = {"ipam_subnet_id": subnet["id"], "ip_address": row["ip_address"]}
@@ -188,7 +245,7 @@ def move_binding(cloud: CloudRows, port: str, host: str) -> None:
 
 def other_host(cloud: CloudRows, server: Server) -> str:
     """Another compute host of the server's cell."""
-    sql = "SELECT host FROM compute_nodes WHERE host <> :h AND hypervisor_type = 'QEMU' ORDER BY host"
+    sql = "SELECT host FROM compute_nodes WHERE host <> :h AND hypervisor_type <> 'ironic' ORDER BY host"
     return str(cloud.rows(server.database, sql, {"h": server.host or ""})[0]["host"])
 
 

@@ -8,10 +8,21 @@ import uuid
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
+from stackmend_lab.cloud.documents import build_request
+from stackmend_lab.plants._hosts import inventory, map_host
 from stackmend_lab.plants._networks import place_port, secure_port
 
 #: seconds; longer than the age that any server check waits for
 OLD = 6 * 3600
+
+
+def new_build_request(cloud: CloudRows, server: str, age: float = OLD, project: str = "") -> str:
+    """Have Nova wait for the server's cell; returns the server."""
+    project = project or uuid.uuid4().hex
+    document = build_request(project, uuid.uuid4().hex, 0, server)
+    values = {"project_id": project, "instance_uuid": server, "created_at": cloud.ago(age)}
+    cloud.insert("nova_api", "build_requests", **values, **document)
+    return server
 
 
 def cache(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:
@@ -35,7 +46,7 @@ def touch(cloud: CloudRows, server: Server, seconds: float = OLD) -> None:
 
 def neighbour(cloud: CloudRows, server: Server) -> dict[str, Any]:
     """The compute node of another host in the server's cell."""
-    sql = "SELECT * FROM compute_nodes WHERE host <> :h AND hypervisor_type = 'QEMU' AND deleted = 0 ORDER BY id"
+    sql = "SELECT * FROM compute_nodes WHERE host <> :h AND hypervisor_type <> 'ironic' AND deleted = 0 ORDER BY id"
     found: dict[str, Any] = cloud.rows(server.database, sql, {"h": server.host or ""})[0]
     return found
 
@@ -67,6 +78,9 @@ def alone(cloud: CloudRows, server: Server, *, silent: bool = False) -> str:
         cloud.update(server.database, "services", {"host": host}, last_seen_up=beat, updated_at=beat)
     number = cloud.insert("placement", "resource_providers", uuid=node, name=host, generation=1)
     cloud.update("placement", "resource_providers", {"id": number}, root_provider_id=number)
+    for kind, total in ((1, 64), (2, 512000), (3, 20000)):
+        inventory(cloud, int(number), kind, total)
+    map_host(cloud, host, server.cell)
     cloud.update("placement", "allocations", {"consumer_id": server.uuid}, resource_provider_id=number)
     settle(cloud, server, host, host, numbers["compute_nodes"])
     for port in server.ports:
@@ -102,6 +116,18 @@ def migrated(
 def provider(cloud: CloudRows, node_uuid: str) -> int:
     """``resource_providers.id`` of a compute node."""
     return int(cloud.rows("placement", "SELECT id FROM resource_providers WHERE uuid = :u", {"u": node_uuid})[0]["id"])
+
+
+def card(cloud: CloudRows, server: Server) -> tuple[str, int]:
+    """Insert a provider below that of the server's host, such as a network card's: its (uuid, number)."""
+    sql = "SELECT uuid FROM compute_nodes WHERE host = :h AND hypervisor_hostname = :n AND deleted = 0"
+    (node,) = cloud.rows(server.database, sql, {"h": server.host, "n": server.node})
+    host, name = provider(cloud, node["uuid"]), str(uuid.uuid4())
+    number = cloud.insert(
+        "placement", "resource_providers", uuid=name, name=f"{server.host}:{name}", generation=1,
+        parent_provider_id=host, root_provider_id=host,
+    )  # fmt: skip
+    return name, int(number)
 
 
 def bind(cloud: CloudRows, port: str, host: str) -> None:
@@ -157,8 +183,14 @@ def new_consumer(
     cloud: CloudRows, consumer: str, provider_id: int, *, kind: str | None = "INSTANCE", age: float = OLD
 ) -> None:
     """Insert a consumer of that type (None: older than types) with allocations of every resource class of a server."""
+    sql = "SELECT project_id FROM instance_mappings WHERE instance_uuid = :u"
+    owner = 1
+    for mapping in cloud.rows("nova_api", sql, {"u": consumer}):
+        known = {"p": mapping["project_id"]}
+        for project in cloud.rows("placement", "SELECT id FROM projects WHERE external_id = :p", known):
+            owner = project["id"]
     cloud.insert(
-        "placement", "consumers", uuid=consumer, project_id=1, user_id=1, generation=1,
+        "placement", "consumers", uuid=consumer, project_id=owner, user_id=owner, generation=1,
         consumer_type_id=None if kind is None else _consumer_type(cloud, kind),
         created_at=cloud.ago(age), updated_at=cloud.ago(age),
     )  # fmt: skip

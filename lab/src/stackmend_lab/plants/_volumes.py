@@ -12,15 +12,35 @@ from stackmend_lab.cloud import CloudRows, Server
 OLD = 3 * 3600
 
 
+def back_end(cloud: CloudRows) -> str:
+    """``host@backend`` of the cloud's first cinder-volume."""
+    sql = "SELECT host FROM services WHERE topic = 'cinder-volume' AND deleted = 0 ORDER BY id"
+    return str(cloud.rows("cinder", sql)[0]["host"])
+
+
+def first_project(cloud: CloudRows) -> str:
+    """A project of the cloud."""
+    sql = "SELECT id FROM project WHERE is_domain = 0 ORDER BY id"
+    return str(cloud.rows("keystone", sql)[0]["id"])
+
+
+def new_project(cloud: CloudRows) -> str:
+    """Insert a project without quota usages; returns its id."""
+    project = uuid.uuid4().hex
+    values = {"name": f"rehearsal-{project[:8]}", "domain_id": "default", "parent_id": "default", "extra": "{}"}
+    cloud.insert("keystone", "project", id=project, enabled=1, is_domain=0, **values)
+    return project
+
+
 def new_volume(cloud: CloudRows, project: str = "", **values: Any) -> str:
     """Insert an available volume with a row of metadata; returns its id."""
     volume = str(uuid.uuid4())
     kinds = cloud.rows("cinder", "SELECT id FROM volume_types WHERE deleted = 0 ORDER BY name", {})
     defaults = {
         "id": volume,
-        "project_id": project or uuid.uuid4().hex,
+        "project_id": project or new_project(cloud),
         "user_id": uuid.uuid4().hex,
-        "host": "control@rbd#rbd",
+        "host": f"{back_end(cloud)}#rbd",
         "size": 8,
         "availability_zone": "nova",
         "status": "available",
@@ -34,9 +54,25 @@ def new_volume(cloud: CloudRows, project: str = "", **values: Any) -> str:
         "updated_at": cloud.ago(OLD),
         "deleted": 0,
     }
-    cloud.insert("cinder", "volumes", **{**defaults, **values})
+    row = {**defaults, **values}
+    cloud.insert("cinder", "volumes", **row)
+    if row["use_quota"] and not row["deleted"]:
+        charge(cloud, volume)
     child(cloud, "volume_metadata", volume, key="purpose", value="rehearsal")
     return volume
+
+
+def charge(cloud: CloudRows, volume: str, times: int = 1) -> None:
+    """Count the volume in the quota usages of its project, so many times; Cinder makes usages when it needs them."""
+    sql = (
+        "SELECT v.project_id, v.size, t.name FROM volumes v LEFT JOIN volume_types t ON t.id = v.volume_type_id"
+        " WHERE v.id = :v"
+    )
+    row = cloud.rows("cinder", sql, {"v": volume})[0]
+    update = "UPDATE quota_usages SET in_use = in_use + :n WHERE project_id = :p AND resource = :r AND deleted = 0"
+    for resource, amount in (("volumes", times), ("gigabytes", times * row["size"])):
+        for name in (resource, f"{resource}_{row['name']}"):
+            cloud.execute("cinder", update, {"n": amount, "p": row["project_id"], "r": name})
 
 
 def child(cloud: CloudRows, table: str, volume: str, **values: Any) -> Any:
@@ -88,7 +124,9 @@ def new_mapping(cloud: CloudRows, server: Server, volume: str, attachment: str |
 
 def attach(cloud: CloudRows, server: Server, volume: str, **values: Any) -> tuple[str, int]:
     """Attach the volume to the server in both services, as Nova does; returns (attachment, id of the mapping)."""
-    attachment = new_attachment(cloud, volume, server.uuid, server.host, **values)
+    # other damage may have moved it since it was picked
+    rows = cloud.rows(server.database, "SELECT host FROM instances WHERE uuid = :u AND deleted = 0", {"u": server.uuid})
+    attachment = new_attachment(cloud, volume, server.uuid, rows[0]["host"] if rows else server.host, **values)
     mapping = new_mapping(cloud, server, volume, attachment)
     mode = {"volume_id": volume, "key": "attached_mode", "deleted": 0}
     if not cloud.rows(
@@ -106,6 +144,13 @@ def attached(cloud: CloudRows, kind: str = "active") -> tuple[Server, str, str, 
     server = cloud.pick(kind)
     volume = new_volume(cloud, server.project_id)
     return server, volume, *attach(cloud, server, volume)
+
+
+def boot_from(cloud: CloudRows, server: Server, mapping: int) -> None:
+    """Make the mapping that of the disk that the server boots from, and no other."""
+    where = {"instance_uuid": server.uuid, "boot_index": 0, "deleted": 0}
+    cloud.update(server.database, "block_device_mapping", where, boot_index=None)
+    cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=0)
 
 
 def drop_mapping(cloud: CloudRows, server: Server, mapping: int) -> None:
@@ -153,3 +198,61 @@ def busy(cloud: CloudRows, server: Server, task_state: str) -> None:
     """Make the server look busy since a minute ago."""
     values = {"task_state": task_state, "updated_at": cloud.ago(60)}
     cloud.update(server.database, "instances", {"uuid": server.uuid}, **values)
+
+
+def worker(cloud: CloudRows, resource: str, status: str, kind: str = "Volume", **values: Any) -> int:
+    """Insert Cinder's record that a service works on a volume or snapshot; returns its id."""
+    defaults = {
+        "resource_type": kind,
+        "resource_id": resource,
+        "status": status,
+        "race_preventer": 0,
+        "created_at": cloud.ago(OLD),
+        "updated_at": cloud.ago(OLD),
+        "deleted": 0,
+    }
+    return int(cloud.insert("cinder", "workers", **{**defaults, **values}))
+
+
+def cinder_service(cloud: CloudRows, host: str, binary: str = "cinder-backup", silent: float = 5) -> int:
+    """Insert a service of Cinder that sent its last heartbeat so many seconds ago; returns its id."""
+    now = cloud.ago(silent)
+    return int(
+        cloud.insert(
+            "cinder",
+            "services",
+            uuid=str(uuid.uuid4()),
+            host=host,
+            binary=binary,
+            topic=binary,
+            report_count=1,
+            disabled=0,
+            created_at=cloud.ago(30 * OLD),
+            updated_at=now,
+            deleted=0,
+        )
+    )
+
+
+def new_backup(cloud: CloudRows, volume: str, **values: Any) -> str:
+    """Insert a backup of the volume; returns its id."""
+    backup = str(uuid.uuid4())
+    defaults = {
+        "id": backup,
+        "volume_id": volume,
+        "project_id": cloud.rows("cinder", "SELECT project_id FROM volumes WHERE id = :v", {"v": volume})[0][
+            "project_id"
+        ],
+        "user_id": uuid.uuid4().hex,
+        "host": "control",
+        "status": "available",
+        "service": "cinder.backup.drivers.ceph.CephBackupDriver",
+        "container": "backups",
+        "size": 8,
+        "num_dependent_backups": 0,
+        "created_at": cloud.ago(2 * OLD),
+        "updated_at": cloud.ago(OLD),
+        "deleted": 0,
+    }
+    cloud.insert("cinder", "backups", **{**defaults, **values})
+    return backup

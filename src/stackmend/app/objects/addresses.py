@@ -263,7 +263,7 @@ def _holding(
     """The rows whose column contains the text; a cloud need not have archive tables."""
     if live is None or (table.startswith("shadow_") and not _read(unread, cell, live.columns, cell, table)):
         return []
-    keys = _read(unread, cell, live.holding, cell, table, column, text, MOST)
+    keys = _read(unread, cell, live.holding, cell, table, column, [text], MOST)
     if len(keys) == MOST:
         unread[f"{cell} {table}"] = f"{MOST} or more rows have it: the rest was not read"
     if not keys:

@@ -272,5 +272,5 @@ def _open(config: Config, at: _Place, disk: Found) -> Iterator[Opened]:
         path = disk.layers[0][0]
         words, export = copies.argv("serve", at.server, path.rpartition("/")[0], path), copies.EXPORT
     command = at.reach.piped(at.host, (*config.routes.container, *words))
-    with Opened(command, export=export, torn=at.method == "live") as found:
+    with Opened(command, export=export, torn=at.method == "live", appliance=config.libguestfs) as found:
         yield found

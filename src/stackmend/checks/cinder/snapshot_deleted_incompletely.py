@@ -2,8 +2,8 @@
 """A snapshot of a volume is deleted, but its child rows are not.
 
 ## What is wrong
-Cinder's row of the snapshot is marked deleted, but its rows in `snapshot_metadata` are live, or the row has no deletion
-time. The volume itself may be live.
+Cinder's row of the snapshot is marked deleted, but its rows in `snapshot_metadata` or `volume_glance_metadata` are
+live, or the row has no deletion time. The volume itself may be live.
 
 ## Why it matters
 `cinder-manage db purge` stops at the first deleted snapshot with live child rows, for the whole table and from then on.
@@ -14,7 +14,7 @@ Somebody ran `UPDATE snapshots SET deleted=1`. Cinder itself sets the deletion t
 
 ## How to see it by hand
 `SELECT id FROM snapshots WHERE deleted = 1 AND deleted_at IS NULL`, and `SELECT t.id FROM snapshot_metadata t JOIN
-snapshots p ON p.id = t.snapshot_id WHERE p.deleted = 1 AND t.deleted = 0`.
+snapshots p ON p.id = t.snapshot_id WHERE p.deleted = 1 AND t.deleted = 0`, likewise for `volume_glance_metadata`.
 
 ## Repair and its risk
 `finish-snapshot-deletion` sets the missing deletion time (its volume's, or now) and marks the child rows with it.

@@ -34,7 +34,7 @@ free while the guest writes to it.
 """
 
 from stackmend.model.check import Check, Severity
-from stackmend.tables.views import idle
+from stackmend.tables.views import idle, stuck_volumes
 
 CHECK = Check(
     name="volume-stuck-detaching",
@@ -59,22 +59,8 @@ CHECK = Check(
     },
     ages={"grace": 900},
     # one pair of volume and server represents the volume: a damaged one, if any (multi-attach)
-    sql="""
-        WITH stuck AS (
-            SELECT c.id, c.project_id, COALESCE(c.updated_at, c.created_at) AS since
-              FROM cinder_volumes c
-             WHERE NOT c.deleted AND c.status = 'detaching' AND COALESCE(c.updated_at, c.created_at) < $grace
-               AND COALESCE(c.migration_status, 'success') IN ('success', 'error')
-        ), sides AS (
-            SELECT a.volume_id, a.instance_uuid AS server, 1 AS attachments, 0 AS mappings,
-                   CASE WHEN a.attach_status = 'attached' THEN 1 ELSE 0 END AS whole
-              FROM cinder_volume_attachment a JOIN stuck v ON v.id = a.volume_id
-             WHERE NOT a.deleted
-            UNION ALL
-            SELECT b.volume_id, b.instance_uuid, 0, 1, 0
-              FROM nova_block_device_mapping b JOIN stuck v ON v.id = b.volume_id
-             WHERE NOT b.deleted AND b.destination_type = 'volume'
-        ), pairs AS (
+    sql=f"""
+        WITH {stuck_volumes("detaching")}, pairs AS (
             SELECT volume_id, server,
                    CASE WHEN SUM(mappings) = 0 AND server IS NOT NULL THEN 'mapping-gone'
                         WHEN SUM(attachments) = 0 THEN 'attachment-gone'

@@ -43,6 +43,7 @@ CHECK = Check(
     key=("server", "volume", "bdm"),
     needs=frozenset({"cells", "cinder"}),
     hinders=frozenset({"move", "start", "rebuild"}),
+    explained_by={"bdm-anomaly": {"server": "server", "volume": "volume"}},
     reads={
         "nova_block_device_mapping": {"instance_uuid": "server", "volume_id": "volume"},
         "cinder_volumes": {"id": "volume"},

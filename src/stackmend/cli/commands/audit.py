@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stackmend.cli.base import TEXT, Printing
-from stackmend.cli.catalogue import checks_asked
-from stackmend.cli.options import add_selection, seconds, selected, selection
-from stackmend.model.errors import Exit
+from stackmend.cli.narrowing import limits
+from stackmend.cli.options import add_bundle, add_selection, seconds, selected
+from stackmend.model.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from stackmend.app.selecting import About
+    from stackmend.app.offline.bundles import Bundle
+    from stackmend.config.settings import Config
     from stackmend.model.audit import Report
 
 
@@ -31,12 +32,14 @@ class Audit(Printing):
   $ stackmend audit --server web-1 --volume 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10
   $ stackmend audit --host compute-07           # findings about the host or a server on it
   $ stackmend audit --project demo --group-by server
+  $ stackmend audit --finding 1f0c2b6a          # is it still there?
   $ stackmend audit --settle 120                # read again after two minutes
   $ stackmend audit --include-young             # also suspected damage that is too recent to confirm
   $ stackmend audit --visit-hosts               # also the instances directory of each compute host
   $ stackmend audit --visit-hosts --host compute-07
   $ stackmend audit --area cinder --severity error
   $ stackmend audit --group-by project
+  $ stackmend audit --bundle sosreport.tar.xz --bundle all-databases.sql.gz   # offline
   $ stackmend audit -f json > findings.json
   $ stackmend audit -f value -c resource.id -c message"""
 
@@ -46,6 +49,7 @@ class Audit(Printing):
         """Add the options of this command."""
         add_selection(parser)
         parser.add_argument("--snapshot", metavar="DIR", help="audit a snapshot instead of the databases")
+        add_bundle(parser, "audit")
         parser.add_argument(
             "--settle",
             type=seconds,
@@ -75,17 +79,27 @@ class Audit(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Audit, and print the findings and a summary."""
+        if not parsed_args.bundle:
+            return self._audited(parsed_args, self.config(), None)
+        from stackmend.app.offline import bundles
+
+        if parsed_args.snapshot is not None:
+            raise UsageError("a snapshot and a bundle cannot be audited together", "Leave one of the two away.")
+        with bundles.opened(self.config_if_any(), parsed_args.bundle) as bundle:
+            return self._audited(parsed_args, bundle.config, bundle)
+
+    def _audited(self, parsed_args: argparse.Namespace, config: Config, bundle: Bundle | None) -> int:
         from stackmend.app.audits import audit
         from stackmend.report import findings
 
-        config = self.config()
-        checks, about = checks_asked(parsed_args, config), self._about(parsed_args)
+        checks, about = limits(self, parsed_args, config, parsed_args.snapshot)
         with self.watch() as progress:
             report = audit(
                 config,
                 checks=checks,
                 about=about.names,
                 snapshot=parsed_args.snapshot,
+                bundle=bundle,
                 settle=parsed_args.settle,
                 use_api=not parsed_args.no_api,
                 young=True,
@@ -93,7 +107,7 @@ class Audit(Printing):
                 progress=progress,
             )
         report = report.with_young() if parsed_args.include_young else report
-        text, tally = self._for_people(report, parsed_args) if self.for_people(parsed_args) else ("", [])
+        text, tally = self._for_people(report, parsed_args, config) if self.for_people(parsed_args) else ("", [])
         self.show(findings.findings(report.findings, text), parsed_args)
         notes = self.notes
         for source in sorted((s for s in report.manifest.sources if s.error), key=lambda source: source.database):
@@ -105,25 +119,17 @@ class Audit(Printing):
         for line in (*findings.summary(report), *tally):
             notes.say(line)
         rows = any(not source.api and not source.error for source in report.manifest.sources)
-        if report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and rows and not parsed_args.snapshot:
+        if bundle is not None:
+            notes.say(
+                f"this was so at {bundle.now} UTC, when the dumps were made; nothing was confirmed by a second read"
+            )
+            if report.findings:
+                notes.say("a bundle cannot be repaired: run 'stackmend plan create' where the cloud's databases are")
+        elif report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and rows and not parsed_args.snapshot:
             notes.next(self.typed("plan", "create", *selected(parsed_args), "--allow-db", "--out", "plan.json"))
         return int(report.exit)
 
-    def _about(self, parsed_args: argparse.Namespace) -> About:
-        """The selected objects; prints which objects they are."""
-        from stackmend.app import selecting
-
-        asked = selection(parsed_args)
-        if not asked:
-            return selecting.About()
-        if parsed_args.snapshot is not None:
-            found = selecting.about_snapshot(self.config(), parsed_args.snapshot, asked)
-        else:
-            found = selecting.about(self.config(), asked)
-        self.about(found)
-        return found
-
-    def _for_people(self, report: Report, parsed_args: argparse.Namespace) -> tuple[str, list[str]]:
+    def _for_people(self, report: Report, parsed_args: argparse.Namespace, config: Config) -> tuple[str, list[str]]:
         """(the findings as text, their numbers by area and project)."""
         from stackmend.app.names import names, of_findings
         from stackmend.app.session import CloudSession
@@ -132,7 +138,7 @@ class Audit(Printing):
 
         view = PageContext(
             titles={name: text.split("\n", 1)[0] for name, text in catalogue.pages().items()},
-            names=names(CloudSession.looking(self.config()), of_findings(report.findings)),
+            names=names(CloudSession.looking(config), of_findings(report.findings)),
             now=datetime.now(UTC),
             by=GroupBy(parsed_args.group_by),
             width=self.width,

@@ -13,6 +13,7 @@ from stackmend.cli.request import Working
 from stackmend.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from stackmend.config.settings import Config
     from stackmend.model.objects.canaries import Batch
     from stackmend.model.plan import Plan
     from stackmend.report.document import Document
@@ -44,6 +45,7 @@ class Canary(Working):
   $ stackmend canary --count 50 --parallel 8 --network private --image fedora-42 --yes
   $ stackmend canary --count 4 --host compute-07 --host compute-08 --network private --volume 10 --yes
   $ stackmend canary --count 200 --network a --network b --yes -f json
+  $ stackmend canary --count 20 --network private --logs /var/log/remote --yes    # says why any of them failed
   $ stackmend canary --report 20261129-103453-2be1
   $ stackmend canary --clean-up --yes"""
 
@@ -72,6 +74,10 @@ class Canary(Working):
             "--timeout", type=seconds, default=_TIMEOUT, metavar="SECONDS",
             help=f"time until one must be active (default: {_TIMEOUT:g})",
         )  # fmt: skip
+        parser.add_argument(
+            "--logs", action="append", default=[], metavar="PATH",
+            help="logs in which the causes of failures are searched for (default: [logs] paths); may be repeated",
+        )  # fmt: skip
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -79,7 +85,8 @@ class Canary(Working):
         if parsed_args.report:
             from stackmend.app import canaries
 
-            return self._told(canaries.report(self.config(), parsed_args.report), parsed_args)
+            config = self.config()
+            return self._told(canaries.report(config, parsed_args.report, self._logs(config, parsed_args)), parsed_args)
         if not parsed_args.count and (parsed_args.network or parsed_args.host or parsed_args.image):
             raise UsageError("--network, --host and --image go with --count", "Say how many: --count N.")
         return super().take_action(parsed_args)
@@ -122,6 +129,7 @@ class Canary(Working):
             words += [word for value in values for word in (option, value)]
         for option in ("image", "flavor", "volume"):
             words += [f"--{option}", str(value)] if (value := getattr(parsed_args, option)) else []
+        words += [word for path in parsed_args.logs for word in ("--logs", path)]
         words += ["--no-console"] if parsed_args.no_console else []
         return words + (["--timeout", f"{parsed_args.timeout:g}"] if parsed_args.timeout != _TIMEOUT else [])
 
@@ -148,13 +156,18 @@ class Canary(Working):
             with observer(self) as (here, progress):
                 if canaries.clean(config, batch, here, progress) is not None:
                     self.notes.say("what was left of the batch was deleted")
-        return self._told(canaries.report(config, result.run), parsed_args)
+        return self._told(canaries.report(config, result.run, self._logs(config, parsed_args)), parsed_args)
+
+    def _logs(self, config: Config, parsed_args: argparse.Namespace) -> tuple[str, ...]:
+        return tuple(parsed_args.logs) or config.logs
 
     def _told(self, found: Batch, parsed_args: argparse.Namespace) -> int:
         from stackmend.report.objects import canaries as shown
 
         self.show(shown.batch(found, self.width), parsed_args)
         self.notes.say(f"{found.proved} of {len(found.canaries)} proved, {len(found.bad)} failed; run {found.run}")
+        for note in found.notes:
+            self.notes.warn(note)
         again = sum(one.again for one in found.canaries)
         if again:
             self.notes.warn(f"{again} were built by another host than the first that tried: see attempts by host")

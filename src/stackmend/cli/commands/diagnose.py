@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from stackmend.cli.base import TEXT, Printing
+from stackmend.cli.options import add_bundle
 from stackmend.model.errors import Exit, NoConfigError, UsageError
 
 if TYPE_CHECKING:
+    from stackmend.app.offline.bundles import Bundle
     from stackmend.config.settings import Config
     from stackmend.model.diagnosing.cause import Diagnosis
 
@@ -42,7 +44,8 @@ def offset(text: str) -> float:
     return -float(seconds) if found[1] == "-" else float(seconds)
 
 
-def _add_logs(parser: argparse.ArgumentParser) -> None:
+def add_logs(parser: argparse.ArgumentParser, *, stored: bool = True) -> None:
+    """``--logs``, ``--until`` and ``--utc-offset``; ``stored``: also ``--snapshot``."""
     parser.add_argument(
         "--logs",
         action="append",
@@ -50,6 +53,10 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a log, a folder of logs, a sosreport, or - for stdin; may be repeated",
     )
+    if stored:
+        parser.add_argument(
+            "--snapshot", metavar="DIR", help="search the messages in this snapshot ('snapshot create --logs')"
+        )
     parser.add_argument(
         "--until", type=moment, metavar="TIME", help="only messages until then: 2026-11-29T10:00, or 90m, 6h, 2d ago"
     )
@@ -70,7 +77,8 @@ class _Diagnose(Printing):
         """Add the options of this command."""
         what = "its id as in the logs, req-..." if self.kind == "request" else f"the {self.kind}, by name or ID"
         parser.add_argument("object", metavar=self.kind.upper(), help=what)
-        _add_logs(parser)
+        add_logs(parser)
+        add_bundle(parser, "diagnose")
         parser.add_argument(
             "--since",
             type=moment,
@@ -92,15 +100,32 @@ class _Diagnose(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the causes; the exit code says whether there are any."""
+        if parsed_args.snapshot and (parsed_args.logs or parsed_args.host or parsed_args.bundle):
+            raise UsageError(
+                "a snapshot takes the place of logs", "Leave --snapshot away, or --logs, --host, --bundle."
+            )
+        if not parsed_args.bundle:
+            return self._diagnosed(parsed_args, self._config(parsed_args), None)
+        if parsed_args.host:
+            raise UsageError("a bundle has no hosts to be visited", "Leave --host away, or --bundle.")
+        from stackmend.app.offline import bundles
+
+        with bundles.opened(self.config_if_any(), parsed_args.bundle, histories_too=True) as bundle:
+            for name, why in sorted(bundle.unread.items()):
+                self.notes.warn(f"{name}: {why}")
+            return self._diagnosed(parsed_args, bundle.config, bundle)
+
+    def _diagnosed(self, parsed_args: argparse.Namespace, config: Config, bundle: Bundle | None) -> int:
         from stackmend.app import diagnosing
         from stackmend.report.diagnosing import diagnoses
 
         found = diagnosing.diagnose(
-            self._config(parsed_args),
+            config,
             diagnosing.Asked(
                 kind=self.kind,
                 text=parsed_args.object,
-                logs=tuple(parsed_args.logs),
+                logs=(*parsed_args.logs, *parsed_args.bundle) or (() if self._elsewhere(parsed_args) else config.logs),
+                snapshot=parsed_args.snapshot or "",
                 hosts=tuple(parsed_args.host),
                 folders=tuple(parsed_args.host_logs or ("/var/log",)),
                 since=parsed_args.since,
@@ -108,6 +133,7 @@ class _Diagnose(Printing):
                 offset=parsed_args.utc_offset,
                 audit=not parsed_args.no_audit,
             ),
+            bundle,
         )
         if parsed_args.html:
             self._write(parsed_args.html, found)
@@ -115,6 +141,10 @@ class _Diagnose(Printing):
         if found.blamed or found.first_error is not None:
             return int(Exit.FINDINGS)
         return int(Exit.INCOMPLETE if found.unread else Exit.CLEAN)
+
+    def _elsewhere(self, parsed_args: argparse.Namespace) -> bool:
+        """Whether other logs than those of the configuration are meant."""
+        return bool(parsed_args.host or parsed_args.snapshot)
 
     def _config(self, parsed_args: argparse.Namespace) -> Config:
         """The configuration; an empty one where only logs are to be read."""
@@ -125,7 +155,7 @@ class _Diagnose(Printing):
         try:
             return self.config()
         except NoConfigError:
-            if not parsed_args.logs:
+            if not parsed_args.logs and not parsed_args.snapshot:
                 raise
             self.notes.say("no configuration was found: only the logs are read")
             return Config()
@@ -161,6 +191,8 @@ class DiagnoseServer(_Diagnose):
   $ stackmend diagnose server web-1 --logs /var/log
   $ stackmend diagnose server web-1 --host compute-07 --host compute-08 --host ctl-1 --since 6h
   $ stackmend diagnose server web-1 --logs c07/ --logs c08/ --logs ctl1/ --since 6h --html web-1.html
+  $ stackmend diagnose server web-1 --snapshot today       # logs that were read once: 'snapshot create --logs'
+  $ stackmend diagnose server web-1 --bundle sosreport.tar.xz --bundle all-databases.sql.gz
   $ stackmend diagnose server 05eef1bb-5356-43d9-86c9-4d9854d4d46b --logs sosreport.tar.xz -f json"""
 
 
@@ -223,7 +255,7 @@ class DiagnoseSummary(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        _add_logs(parser)
+        add_logs(parser)
         parser.add_argument(
             "--since",
             type=moment,
@@ -236,15 +268,20 @@ class DiagnoseSummary(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the groups; the exit code says whether there are any."""
-        from stackmend.app import diagnosing
+        from stackmend.app import diagnosing, snapshots
         from stackmend.report.diagnosing import diagnoses
 
-        if not parsed_args.logs:
-            raise UsageError("no logs are given", "Name a log, a folder or a sosreport: --logs /var/log.")
+        if bool(parsed_args.logs) == bool(parsed_args.snapshot):
+            raise UsageError(
+                "no logs are given, or two kinds of them", "Name a log, a folder or a sosreport: --logs /var/log."
+            )
         until = parsed_args.until if parsed_args.until is not None else time.time()
         if until <= parsed_args.since:
             raise UsageError("the window ends before it begins", "Let --since be before --until.")
-        found = diagnosing.summarise(parsed_args.logs, parsed_args.since, until, offset=parsed_args.utc_offset)
+        stored = snapshots.find(self.config_if_any(), parsed_args.snapshot) if parsed_args.snapshot else None
+        found = diagnosing.summarise(
+            parsed_args.logs, parsed_args.since, until, offset=parsed_args.utc_offset, snapshot=stored
+        )
         every = len(found.groups)
         found.groups = found.groups[: parsed_args.limit]
         self.show(diagnoses.summary(found, width=self.width), parsed_args)

@@ -17,6 +17,8 @@ from stackmend.model.errors import Exit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stackmend.model.plan import Plan
+
 #: how a disk may be reached
 METHODS = ("auto", "copy", "snapshot", "offline", "rescue", "live")
 
@@ -58,11 +60,13 @@ class DiskInspect(Working):
     helper. What is in RBD is read in the helper, or in a rescue.
 
     Reading takes these Debian packages on this machine: nbdkit libnbd-bin fuse3 e2fsprogs xfsprogs lvm2 fdisk mtools
-    libarchive-tools; and on the host qemu-utils and python3, for a copy virsh (libvirt-clients) too.
+    libarchive-tools; for XFS with a dirty log also guestfish and a kernel (libguestfs replays it, in a copy); and on
+    the host qemu-utils and python3, for a copy virsh (libvirt-clients) too.
     """
 
     workflow = "inspect-disk"
     parallel = 1
+    methods: frozenset[str] = frozenset()  #: those of the plan
     examples = """
   $ stackmend disk inspect web-1 --approved-by 'Ann Owner' --ticket CHG-1234
   $ stackmend disk inspect web-1 --approved-by 'Ann Owner' --ticket CHG-1234 --yes --accept inspect-disk
@@ -104,12 +108,19 @@ class DiskInspect(Working):
         ]
         return [parsed_args.server, *approval, *method, *given]
 
+    def make(self, parsed_args: argparse.Namespace) -> Plan:
+        """The plan; the methods it chose are kept for what is said at the end."""
+        plan = super().make(parsed_args)
+        self.methods = frozenset(str(action.target.get("method")) for action in plan.actions)
+        return plan
+
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Plan or begin it; then say how the disks are read, and how it is ended."""
         code = super().take_action(parsed_args)
         if code == Exit.REPAIRED:
             server = parsed_args.server
-            words = ("release",) if parsed_args.method == "rescue" else ("show", "log", "release")
+            # whatever was asked for: what is read in a rescue is read by who logs in there
+            words = ("release",) if "rescue" in self.methods else ("show", "log", "release")
             self.notes.next(*(self.typed("disk", word, server) for word in words))
         return code
 

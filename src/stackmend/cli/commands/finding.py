@@ -6,8 +6,10 @@ from __future__ import annotations
 import argparse
 
 from stackmend.cli.base import TEXT, Printing
+from stackmend.cli.catalogue import check_named, repairs_of
 from stackmend.cli.options import until
 from stackmend.model.errors import Exit
+from stackmend.model.finding import State
 
 
 class FindingList(Printing):
@@ -51,6 +53,9 @@ class FindingShow(Printing):
         finding = findings.show(self.config(), parsed_args.fingerprint)
         self.show(shown.finding(finding), parsed_args)
         self.notes.next(self.typed("check", "show", finding.check))
+        if finding.state is State.CONFIRMED and repairs_of(check_named(finding.check)):
+            one = ("--finding", finding.fingerprint)
+            self.notes.next(self.typed("plan", "create", *one, "--allow-db", "--out", "plan.json"))
         if server := finding.evidence.get("server"):
             self.notes.next(self.typed("server", "where", str(server)))
         return int(Exit.CLEAN)

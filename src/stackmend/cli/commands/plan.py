@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from stackmend.cli.applying import finish
 from stackmend.cli.base import TEXT, Printing
-from stackmend.cli.catalogue import checks_asked
-from stackmend.cli.options import add_consent, add_selection, add_strategy, selection, whole
+from stackmend.cli.narrowing import limits
+from stackmend.cli.options import add_consent, add_selection, add_strategy, whole
 from stackmend.cli.showing import add_showing, parts, view_of
 from stackmend.model import files
 from stackmend.model.errors import ConfigError, Exit
@@ -34,6 +34,7 @@ class PlanCreate(Printing):
   $ stackmend plan create --out plan.json --check info-cache-empty --allow-db
   $ stackmend plan create --out plan.json --check info-cache-stale-port --repair restore-port --allow-db
   $ stackmend plan create --server web-1 --allow-db
+  $ stackmend plan create --finding 1f0c2b6a --allow-db --out plan.json
   $ stackmend plan create                       # only show it"""
     default_format = TEXT
 
@@ -56,19 +57,16 @@ class PlanCreate(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Make the plan, write it to a file if requested, and show it."""
-        from stackmend.app import audits, plans, selecting
+        from stackmend.app import audits, plans
         from stackmend.report import findings as found
         from stackmend.report import plans as shown
 
         out, config, via = parsed_args.out, self.config(), parsed_args.via
-        about = selecting.About()
-        if asked := selection(parsed_args):
-            about = selecting.about(config, asked)
-            self.about(about)
+        checks, about = limits(self, parsed_args, config)
         with self.watch() as progress:
             report = audits.audit(
                 config,
-                checks=checks_asked(parsed_args, config),
+                checks=checks,
                 about=about.names,
                 use_api=via != "db",
                 young=True,

@@ -21,6 +21,47 @@ _MOMENTS = {
 }  # fmt: skip
 
 
+#: the columns that a history is made of: service -> table -> columns
+READS: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "nova": {
+        "instances": frozenset({"id", "uuid", "display_name", "image_ref", "host", *_MOMENTS}),
+        "instance_actions": frozenset(
+            ["id", "action", "instance_uuid", "request_id", "start_time", "finish_time", "message"]
+        ),
+        "instance_actions_events": frozenset(
+            ["id", "action_id", "event", "start_time", "finish_time", "result", "host", "traceback"]
+        ),
+        "instance_faults": frozenset(["id", "instance_uuid", "code", "message", "details", "host", "created_at"]),
+        "migrations": frozenset(
+            [
+                "uuid",
+                "instance_uuid",
+                "source_compute",
+                "dest_compute",
+                "migration_type",
+                "status",
+                "created_at",
+                "updated_at",
+            ]
+        ),
+        "block_device_mapping": frozenset({"instance_uuid", "volume_id"}),
+        "services": frozenset({"host", "binary", "last_seen_up"}),
+    },
+    "neutron": {
+        "ports": frozenset(["id", "name", "device_id", "device_owner", "standard_attr_id", "status"]),
+        "standardattributes": frozenset({"id", "created_at"}),
+        "ml2_port_bindings": frozenset({"port_id", "host"}),
+        "agents": frozenset({"host"}),
+    },
+    "cinder": {
+        "volumes": frozenset({"id", "display_name", *_MOMENTS}),
+        "messages": frozenset(["resource_uuid", "action_id", "detail_id", "event_id", "created_at", "request_id"]),
+        "volume_attachment": frozenset({"volume_id", "instance_uuid", *_MOMENTS}),
+    },
+    "glance": {"images": frozenset({"id", "name", "status", *_MOMENTS})},
+}
+
+
 @dataclass(slots=True)
 class History:
     """What the databases record about an object, and what could not be read."""

@@ -156,13 +156,16 @@ class LiveDatabases:
         back_out(connection)
         return found
 
-    def holding(self, database: str, table: str, column: str, text: str, most: int = 1) -> list[tuple[Value, ...]]:
-        """Keys of at most ``most`` rows whose column contains the text; no wildcards in the text."""
+    def holding(
+        self, database: str, table: str, column: str, texts: Sequence[str], most: int = 1
+    ) -> list[tuple[Value, ...]]:
+        """Keys of at most ``most`` rows whose column contains all of the texts; no wildcards in them."""
         info = self._connections.table(database, table)
         dialect, connection = self._connections.get(database)
         keys, own = ", ".join(map(dialect.quote, info.key)), dialect.quote(column)
-        sql = f"SELECT {keys} FROM {dialect.quote(table)} WHERE {own} LIKE {dialect.placeholder} LIMIT {most:d}"
-        found = dialect.select(connection, sql, [f"%{text}%"])
+        tests = " AND ".join(f"{own} LIKE {dialect.placeholder}" for _ in texts)
+        sql = f"SELECT {keys} FROM {dialect.quote(table)} WHERE {tests} LIMIT {most:d}"
+        found = dialect.select(connection, sql, [f"%{text}%" for text in texts])
         back_out(connection)
         return found
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import strptime
 
+from stackmend.drivers.disks import appliance
 from stackmend.drivers.disks.programs import run
 from stackmend.model.errors import SourceError
 from stackmend.model.objects.inspection import Journal, Volume
@@ -33,6 +35,36 @@ def settled(volume: Volume, view: Path) -> Volume:
     except SourceError as problem:
         return replace(volume, journal=Journal.STALE, problem=problem.message)
     return volume
+
+
+def replayable(volume: Volume) -> bool:
+    """Whether its log is dirty, and nothing has tried to replay it yet: libguestfs may be able to."""
+    return volume.type == "xfs" and volume.journal is Journal.STALE and not volume.problem
+
+
+def replayed(volumes: Sequence[Volume], files: Mapping[str, Path], folder: Path, limit: float) -> list[Volume]:
+    """The same volumes, with their logs replayed in these files, or with the reason why they are not.
+
+    ``files``: name of a volume -> a file that is thrown away; none if no log can be replayed; ``limit``: seconds.
+    """
+    why = "" if files else appliance.missing(limit)
+    said = [""] * len(volumes)
+    if not why:
+        try:
+            said = appliance.replayed([files[one.name] for one in volumes], folder, limit)
+        except SourceError as problem:
+            why = problem.message
+    return [_judged(one, files.get(one.name), why, words) for one, words in zip(volumes, said, strict=True)]
+
+
+def _judged(volume: Volume, file: Path | None, why: str, said: str) -> Volume:
+    """xfs_logprint decides whether the log was replayed, not whoever replayed it."""
+    if file is not None and not why:
+        found = settled(volume, file)
+        if found.journal is Journal.CLEAN:
+            return replace(volume, journal=Journal.REPLAYED)
+        why = found.problem or said or "libguestfs cannot mount it"
+    return replace(volume, problem=f"its log is not replayed: {why}")
 
 
 def _ext(volume: Volume, view: Path) -> Volume:

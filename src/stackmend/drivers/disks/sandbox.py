@@ -25,7 +25,7 @@ import msgspec
 from stackmend.drivers.disks.export import BEGINS
 from stackmend.drivers.disks.worker import Answer, Question
 from stackmend.model.errors import HostUnreachable, SourceError, UsageError
-from stackmend.model.objects.inspection import Entry, Layout, Volume
+from stackmend.model.objects.inspection import LIBGUESTFS, Entry, Layout, Volume
 
 #: seconds in which the sandbox must respond
 PATIENCE = 600.0
@@ -50,13 +50,20 @@ class Opened:
     """One disk, opened read-only; a context manager."""
 
     def __init__(
-        self, exporter: Sequence[str], *, export: str = "", torn: bool = False, patience: float = PATIENCE
+        self,
+        exporter: Sequence[str],
+        *,
+        export: str = "",
+        torn: bool = False,
+        appliance: float = LIBGUESTFS,
+        patience: float = PATIENCE,
     ) -> None:
         """``exporter``: the command that serves the disk over NBD on its stdin and stdout; ``export``: its export name.
 
-        ``torn``: the guest may write to the disk meanwhile. SourceError if the disk cannot be opened, or is in use.
+        ``torn``: the guest may write to the disk meanwhile; ``appliance``: seconds that libguestfs may take, if it
+        is needed and installed; 0: do not use it. SourceError if the disk cannot be opened, or is in use.
         """
-        self._patience, self._rest = patience, bytearray()
+        self._patience, self._rest = patience + appliance, bytearray()
         self._folder = tempfile.TemporaryDirectory(prefix="stackmend-disk-")
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
         with ExitStack() as unless:
@@ -65,7 +72,7 @@ class Opened:
             self._exporter, line = self._exported(exporter)
             unless.callback(_ended, self._exporter)
             program = (sys.executable, "-m", "stackmend.drivers.disks.worker", self._folder.name, str(line), export,
-                       "torn" if torn else "")  # fmt: skip
+                       "torn" if torn else "", str(appliance))  # fmt: skip
             try:
                 self._worker = _started(
                     (*_WALLS, self._folder.name, *program), subprocess.PIPE, subprocess.PIPE, self._said, (line,)

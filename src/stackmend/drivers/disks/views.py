@@ -29,7 +29,7 @@ class Views:
 
         ``steady``: keep whatever was read once, so that it stays the same if the disk is written to meanwhile.
         """
-        self._folder, self._made = folder, 0
+        self.folder, self._made = folder, 0
         self._socket = folder / "disk.sock"
         source = ("nbd", f"socket-fd={export}", f"export={name}", *(("cow-on-read=true",) if steady else ()))
         self._start(("nbdkit", "--foreground", f"--unix={self._socket}", "--filter=cow", *source),
@@ -46,6 +46,14 @@ class Views:
             self._views[key] = self._part(*key) if len(key) == 1 else self._joined(key)
         return self._views[key]
 
+    def above(self, pieces: Sequence[Piece]) -> Path:
+        """Another file of these parts: what is written to it does not reach the first one until :meth:`take`."""
+        return self._shown(("[", "nbdkit", "--foreground", "--filter=cow", "file", str(self.view(pieces)), "]"))
+
+    def take(self, pieces: Sequence[Piece], file: Path) -> None:
+        """Show these parts as they are in this file from now on."""
+        self._views[tuple(pieces)] = file
+
     def _joined(self, pieces: Sequence[Piece]) -> Path:
         files = [f"file={self.view([piece])}" for piece in pieces]
         # split itself cannot flush, which e2fsck requires
@@ -58,7 +66,7 @@ class Views:
 
     def _shown(self, server: Sequence[str]) -> Path:
         self._made += 1
-        folder = self._folder / f"view{self._made}"
+        folder = self.folder / f"view{self._made}"
         folder.mkdir()
         file = folder / "raw"
         self._start(("nbdfuse", str(file), *server), file.exists)
@@ -66,12 +74,12 @@ class Views:
 
     def _start(self, argv: Sequence[str], there: Callable[[], bool], keep: Sequence[int] = ()) -> None:
         """Start a server, and wait until its socket or file exists."""
-        with (self._folder / "said").open("wb") as said:
-            process = started(argv, stderr=said, keep=keep, limited=False)
+        with (self.folder / "said").open("wb") as said:
+            process = started(argv, stderr=said, keep=keep, memory=None)
         end = time.monotonic() + _PATIENCE
         while not there():
             if process.poll() is not None or time.monotonic() > end:
-                why = (self._folder / "said").read_text("utf-8", "replace").strip().splitlines()
+                why = (self.folder / "said").read_text("utf-8", "replace").strip().splitlines()
                 raise SourceError(f"the disk cannot be opened: {why[-1] if why else f'{argv[0]} does not answer'}")
             try:
                 process.wait(_LOOK)

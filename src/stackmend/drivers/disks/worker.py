@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -18,12 +18,12 @@ from typing import BinaryIO
 
 import msgspec
 
-from stackmend.drivers.disks import journals, readers, tree
+from stackmend.drivers.disks import appliance, boots, journals, readers, tree
 from stackmend.drivers.disks.layout import layout
 from stackmend.drivers.disks.tree import Opening, Reader
 from stackmend.drivers.disks.views import Views
 from stackmend.model.errors import SourceError, StackmendError, UsageError
-from stackmend.model.objects.inspection import READ, Entry, Kind, Layout, Volume
+from stackmend.model.objects.inspection import READ, Entry, Journal, Kind, Layout, Volume
 
 _OS = ("/etc/os-release", "/usr/lib/os-release")
 #: maximum number of bytes read from os-release
@@ -60,17 +60,21 @@ class Answer:
 class Disk:
     """One opened disk."""
 
-    def __init__(self, views: Views, *, torn: bool = False) -> None:
-        self._views, self._torn = views, torn
+    def __init__(self, views: Views, *, torn: bool = False, limit: float = 0.0) -> None:
+        self._views, self._torn, self._limit = views, torn, limit
         self._readers: dict[str, Reader] = {}
         self._found = self._settled(layout(views))
 
     def answers(self, question: Question) -> Iterator[tuple[Answer, bytes]]:
         """The answers to a request, each with the bytes that follow it."""
         if question.do == "layout":
+            self._replay(self._found.volumes)
             yield Answer(layout=self._found), b""
             return
         volume = self._chosen(question.volume)
+        if journals.replayable(volume):
+            self._replay([volume])
+            volume = self._found.volume(volume.name) or volume
         reader = self._reader(volume)
         at = question.at or tree.found(
             reader, question.path, follow=question.do == "read" or question.path.endswith("/")
@@ -93,18 +97,42 @@ class Disk:
         for one in found.volumes:
             if one.type in READ and one.pieces:
                 settled = journals.settled(one, self._views.view(one.pieces))
-                volumes.append(replace(settled, os=self._os(settled), torn=self._torn))
+                volumes.append(replace(self._system(settled), torn=self._torn))
             else:
                 volumes.append(one)
         return replace(found, volumes=tuple(volumes))
 
+    def _replay(self, wanted: Iterable[Volume]) -> None:
+        """Replay what only a kernel can replay, all in one launch, and only if it is asked for: that takes long."""
+        dirty = [one for one in wanted if journals.replayable(one)]
+        if not dirty:
+            return
+        can = not appliance.missing(self._limit)
+        files = {one.name: self._views.above(one.pieces) for one in dirty} if can else {}
+        ended = {one.name: one for one in journals.replayed(dirty, files, self._views.folder, self._limit)}
+        for name, one in ended.items():
+            if one.journal is Journal.REPLAYED:
+                self._views.take(one.pieces, files[name])
+                self._readers.pop(name, None)
+                ended[name] = self._system(one)
+        self._found = replace(self._found, volumes=tuple(ended.get(one.name, one) for one in self._found.volumes))
+
+    def _system(self, volume: Volume) -> Volume:
+        """The volume with what is known of the operating system on it."""
+        return replace(volume, os=self._os(volume), booted=boots.last(self._content(volume, boots.PATH, boots.SIZE)))
+
+    def _content(self, volume: Volume, path: str, most: int) -> bytes:
+        """The content of a small file, b"" if it cannot be read."""
+        try:
+            reader = self._reader(volume)
+            one = tree.found(reader, path)
+            return b"".join(_first(reader.read(one), most)) if one.kind is Kind.FILE and one.size <= most else b""
+        except StackmendError:
+            return b""
+
     def _os(self, volume: Volume) -> str:
         for path in _OS:
-            try:
-                reader = self._reader(volume)
-                content = b"".join(_first(reader.read(tree.found(reader, path)), _OS_SIZE))
-            except StackmendError:
-                continue
+            content = self._content(volume, path, _OS_SIZE)
             if match := re.search(r'^PRETTY_NAME="?([^"\n]*)"?$', content.decode("utf-8", "replace"), re.MULTILINE):
                 return "".join(one if one.isprintable() else "?" for one in match[1])[:100]
         return ""
@@ -159,11 +187,15 @@ def _says(out: BinaryIO, answer: Answer, data: bytes = b"") -> None:
 
 
 def main() -> int:
-    """Arguments: a private folder, the descriptor of the socket to the NBD server, the export's name, "torn" or ""."""
+    """Arguments: a private folder, the descriptor of the socket to the NBD server, the export's name, "torn" or "", and
+
+    the seconds that libguestfs may take, 0 if it is not to be used.
+    """
     out = sys.stdout.buffer
-    folder, number, export, how = sys.argv[1:5]
+    folder, number, export, how, limit = sys.argv[1:6]
+    torn = how == "torn"
     try:
-        disk = Disk(Views(Path(folder), int(number), export, steady=how == "torn"), torn=how == "torn")
+        disk = Disk(Views(Path(folder), int(number), export, steady=torn), torn=torn, limit=float(limit))
     except StackmendError as problem:
         _says(out, Answer(error=problem.message, hint=problem.hint))
         return 1

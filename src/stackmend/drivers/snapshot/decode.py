@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv
 
+from stackmend.drivers.snapshot.connections import digest
 from stackmend.drivers.snapshot.shape import ARROW
 from stackmend.tables import Column, ColumnType
 
@@ -56,13 +57,20 @@ def packed(rows: Sequence[bytes], columns: Sequence[Column], complain: Complain)
     except pa.ArrowInvalid:
         table = None
     if table is not None and table.num_rows == len(rows):
-        return [table.column(n).combine_chunks() for n in range(len(columns))]
+        return [_kept(table.column(n).combine_chunks(), column) for n, column in enumerate(columns)]
     separator = SEPARATOR.encode()
     split = [row.split(separator) for row in rows]
     if any(len(values) != len(columns) for values in split):
         raise Unpackable
     null = NULL.encode()
     return plain([[None if v == null else v for v in values] for values in split], columns, complain)
+
+
+def _kept(values: pa.Array, column: Column) -> pa.Array:
+    """What is kept of a column: of documents with secrets, their digests."""
+    if column.kind is not ColumnType.CONNECTION:
+        return values
+    return pa.array([None if v is None else digest(v) for v in values.to_pylist()], pa.string())
 
 
 def plain(rows: Sequence[Sequence[Any]], columns: Sequence[Column], complain: Complain) -> list[pa.Array]:
@@ -129,4 +137,5 @@ _CONVERT: dict[ColumnType, Callable[[Any], Any]] = {
     ColumnType.BOOL: _bool,
     ColumnType.TIME: _time,
     ColumnType.DELETED: _bool,
+    ColumnType.CONNECTION: digest,
 }

@@ -29,7 +29,10 @@ _STRUCT = json.dumps(
         {
             "id": "VARCHAR",
             "address": "VARCHAR",
-            "network": {"id": "VARCHAR"},
+            "network": {
+                "id": "VARCHAR",
+                "subnets": [{"ips": [{"address": "VARCHAR", "floating_ips": [{"address": "VARCHAR"}]}]}],
+            },
             "type": "VARCHAR",
             "vnic_type": "VARCHAR",
             "active": "BOOLEAN",
@@ -37,12 +40,22 @@ _STRUCT = json.dumps(
         }
     ]
 )
+_IPS = "flatten([s.ips for s in v.network.subnets])"
+
+
+def _joined(addresses: str) -> str:
+    return f"COALESCE(array_to_string(list_sort(list_distinct({addresses})), ','), '')"
+
+
 _EXPLODE = f"""
     WITH parsed AS (SELECT n, CASE WHEN NOT regexp_matches(document, ',\\s*[\\]}}]')
                                    THEN TRY(from_json(document, '{_STRUCT}')) END AS v FROM documents),
          vif AS (SELECT n, unnest(v) AS v, generate_subscripts(v, 1) AS position FROM parsed)
     SELECT n, position - 1 AS position, v.id AS port_id, v.address AS address, v.network.id AS network_id,
-           v.type AS vif_type, v.vnic_type AS vnic_type, v.active AS active,
+           v.type AS vif_type, v.vnic_type AS vnic_type,
+           {_joined(f"[i.address for i in {_IPS}]")} AS fixed,
+           {_joined(f"flatten([[f.address for f in i.floating_ips] for i in {_IPS}])")} AS floating,
+           v.active AS active,
            COALESCE(v.preserve_on_delete, FALSE) AS preserve_on_delete
       FROM vif"""
 _FIELDS = pa.schema(
@@ -54,6 +67,8 @@ _FIELDS = pa.schema(
         ("network_id", pa.string()),
         ("vif_type", pa.string()),
         ("vnic_type", pa.string()),
+        ("fixed", pa.string()),
+        ("floating", pa.string()),
         ("active", pa.bool_()),
         ("preserve_on_delete", pa.bool_()),
     ]
@@ -177,6 +192,8 @@ def _read(document: bytes) -> tuple[str, list[dict[str, object]], str]:
 
 def _vif(position: int, vif: dict[str, object]) -> dict[str, object]:
     network = vif.get("network")
+    subnets = _objects(network.get("subnets")) if isinstance(network, dict) else []
+    ips = [ip for subnet in subnets for ip in _objects(subnet.get("ips"))]
     return {
         "position": position,
         "port_id": vif["id"],
@@ -184,9 +201,19 @@ def _vif(position: int, vif: dict[str, object]) -> dict[str, object]:
         "network_id": _text(network.get("id")) if isinstance(network, dict) else None,
         "vif_type": _text(vif.get("type")),
         "vnic_type": _text(vif.get("vnic_type")),
+        "fixed": _joined_addresses(ips),
+        "floating": _joined_addresses([one for ip in ips for one in _objects(ip.get("floating_ips"))]),
         "active": vif.get("active") is True,
         "preserve_on_delete": vif.get("preserve_on_delete") is True,
     }
+
+
+def _objects(value: object) -> list[dict[str, object]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _joined_addresses(found: list[dict[str, object]]) -> str:
+    return ",".join(sorted({address for one in found if (address := _text(one.get("address"))) is not None}))
 
 
 def _text(value: object) -> str | None:

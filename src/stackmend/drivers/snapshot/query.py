@@ -32,6 +32,13 @@ SPILL = "1GB"
 _SMALL = 256 * 1024
 #: compared with a parser by the tests (docs/adr/0039): importing it would delay every audit
 _STEP = re.compile(r"\s*(WITH|,)\s+(\w+)\s+AS\s*\(", re.IGNORECASE)
+#: types of columns, in Arrow and here (text as _compared writes it)
+_TYPES = {
+    pa.string(): "VARCHAR COLLATE NOCASE",
+    pa.int64(): "BIGINT",
+    pa.bool_(): "BOOLEAN",
+    pa.timestamp("us"): "TIMESTAMP",
+}
 #: for the names of databases; also ensures that only one thread starts an engine
 _NUMBERS, _BEGINNING = count(), Lock()
 #: statement -> the parameters it has: the same statements of the checks are run again and again
@@ -77,6 +84,11 @@ class DuckQuery:
 
     def add(self, label: str, table: pa.Table) -> None:
         """A table from memory."""
+        if not table.num_rows and all(field.type in _TYPES for field in table.schema):
+            # most tables of a narrow read: a quarter of the time
+            listed = ", ".join(f'"{field.name}" {_TYPES[field.type]}' for field in table.schema)
+            self._rows(f'CREATE TABLE "{label}" ({listed})')
+            return
         self._connection.register("incoming", table)
         columns = [(field.name, pa.types.is_string(field.type)) for field in table.schema]
         self._rows(f'CREATE TABLE "{label}" AS {_compared("incoming", columns)}')

@@ -32,14 +32,39 @@ class Select:
     packed: str  #: SQL with one text for all columns
 
 
+def read_columns(table: Table) -> dict[str, frozenset[str]]:
+    """Each table that is read to collect one, with the columns that are read of it."""
+    names = {"t": table.name} | {alias: name for name, alias in _JOINED.findall(table.join)}
+    told = _NAMED.findall(" ".join((table.join, table.where, *(column.expr for column in table.columns))))
+    told += [("t", column.name) for column in table.columns if not column.expr]
+    found: dict[str, set[str]] = {}
+    for alias, column in told:
+        if alias in names:
+            found.setdefault(names[alias], set()).add(column)
+    return {name: frozenset(columns) for name, columns in found.items()}
+
+
+def service_of(names: Iterable[str]) -> str:
+    """The service most of whose tables these are; "" if there is none."""
+    there = set(names)
+    shares = {service: len(some & there) / len(some) for service, some in _names().items()}
+    best = max(shares, key=lambda service: shares[service])
+    return best if shares[best] >= _MOST else ""
+
+
+def _names() -> dict[str, set[str]]:
+    """The tables of each service."""
+    names: dict[str, set[str]] = {}
+    for part in (part for parts in tables().values() for part in parts):
+        names.setdefault(part.service, set()).add(part.name)
+    return names
+
+
 def foreign(database: str, known: Iterable[str]) -> str:
     """A sentence naming the service whose tables a database has, if it lacks most of its own; else ""."""
     own = "nova" if database.startswith(CELL) else database
     there = set(known)
-    names: dict[str, set[str]] = {}
-    for part in (part for parts in tables().values() for part in parts):
-        names.setdefault(part.service, set()).add(part.name)
-    shares = {service: len(some & there) / len(some) for service, some in names.items()}
+    shares = {service: len(some & there) / len(some) for service, some in _names().items()}
     best = max(shares, key=lambda service: (shares[service], service == own))
     if best == own or shares[best] < _MOST or shares.get(own, 0) >= _MOST:
         return ""

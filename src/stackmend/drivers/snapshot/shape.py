@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pyarrow as pa
 
 from stackmend.model.snapshot import UNREADABLE
@@ -16,6 +18,7 @@ ARROW = {
     ColumnType.BOOL: pa.bool_(),
     ColumnType.TIME: pa.timestamp("us"),
     ColumnType.DELETED: pa.bool_(),
+    ColumnType.CONNECTION: pa.string(),
 }
 
 #: the columns that replace ``network_info`` in its table
@@ -41,6 +44,7 @@ def file_stem(database: str) -> str:
     return database.replace(":", "-")
 
 
+@cache
 def schema(label: str) -> pa.Schema:
     """Columns of a collected table, in order."""
     if label == UNREADABLE:

@@ -13,7 +13,7 @@ from stackmend.model.audit import CheckOutcome, CheckResult
 from stackmend.model.check import Check
 from stackmend.model.errors import Exit, StackmendError
 from stackmend.model.events import Events
-from stackmend.model.finding import Finding, State, alike, finding_of, same
+from stackmend.model.finding import Finding, State, alike, finding_of, fingerprint, same
 from stackmend.model.protocols import Query
 from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
 from stackmend.tables import Table, tables
@@ -247,12 +247,17 @@ def too_young(
     return found, tuple(unasked)
 
 
-def narrowed(rows: Iterable[dict[str, object]], about: Collection[str]) -> list[dict[str, object]]:
-    """The rows that name one of these objects (ids, and names of hosts); all rows if none is requested."""
+def narrowed(check: Check, rows: Iterable[dict[str, object]], about: Collection[str]) -> list[dict[str, object]]:
+    """The rows that name one of these (ids, names of hosts) or have one of these fingerprints; all if none is given."""
     wanted = {alike(name) for name in about}
     if not wanted:
         return list(rows)
-    return [row for row in rows if any(alike(v) in wanted for column, v in row.items() if column not in _NO_NAMES)]
+    return [
+        row
+        for row in rows
+        if any(alike(v) in wanted for column, v in row.items() if column not in _NO_NAMES)
+        or fingerprint(check, row) in wanted
+    ]
 
 
 def findings_of(check: Check, rows: Iterable[Mapping[str, object]], state: State) -> list[Finding]:

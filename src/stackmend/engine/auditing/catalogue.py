@@ -132,9 +132,9 @@ def workflows() -> Mapping[str, Workflow]:
 
 @cache
 def areas() -> Mapping[str, str]:
-    """Name of a check -> its service, from the package it is in."""
+    """Name of a check -> its service, from the package it is in (a service may have several: nova, nova_api, ...)."""
     return {
-        getattr(module, attribute).name: service
+        getattr(module, attribute).name: service.partition("_")[0]
         for service, module in _walk(stackmend.checks)
         for attribute in KINDS
         if hasattr(module, attribute)

@@ -39,10 +39,10 @@ class _Object:
     where: str = _LIVE
 
 
+#: Nova also shows what only has a build request, and no row in a cell
+_IN_A_CELL = f"{_LIVE} AND NOT COALESCE(hidden, FALSE) AND NOT (COALESCE(vm_state, '') = 'building' AND host IS NULL)"
 _OBJECTS = {
-    "nova_instances": _Object(
-        "server", "uuid", ("host", "node", "vm_state"), f"{_LIVE} AND NOT COALESCE(hidden, FALSE)"
-    ),
+    "nova_instances": _Object("server", "uuid", ("host", "node", "vm_state"), _IN_A_CELL),
     "neutron_ports": _Object("port", "id", ("device_id", "device_owner", "mac_address"), "TRUE"),
     "cinder_volumes": _Object("volume", "id", ("status", "migration_status")),
     "cinder_volume_attachment": _Object("attachment", "id", ("volume_id", "instance_uuid", "attach_status")),

@@ -2,8 +2,9 @@
 """Where in the services' code an operation failed, by the tracebacks in the logs: the likeliest files first.
 
 The deepest frame of the earliest traceback is a good guess, but it is wrong in known ways. Decorators, RPC and WSGI
-layers pass an exception on without being its cause; a client library only repeats the answer of the other service; and
-an object filled from a database row fails if the row is wrong. docs/explanation/diagnosis.md has the measured accuracy.
+layers pass an exception on without being its cause; a client library only repeats the answer of the other service; an
+object filled from a database row fails if the row is wrong, and what runs programs if it is told the wrong thing.
+docs/explanation/diagnosis.md has the measured accuracy.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _OWN = re.compile(rf"(?:^|/)((?:{'|'.join(_SERVICES)})/[\w/.-]+\.py)$")
 _PLUMBING = re.compile(
     r"/(?:exception_wrapper|wsgi|safe_utils|rpc|baserpc|rpcapi|hooks|coordination|notifications?|exception|utils)\.py$"
     r"|/(?:notifications|pecan_wsgi|middleware|validation|callbacks)/|neutron/db/(?:api|_\w+)\.py$|/objects/base\.py$"
-    r"|neutron/api/v2/(?:resource|base)\.py$|/openstack/(?:extensions|__init__|requestlog)\.py$|/cleanable\.py$"
+    r"|/brick/|neutron/api/v2/(?:resource|base)\.py$|/openstack/(?:extensions|__init__|requestlog)\.py$|/cleanable\.py$"
 )
 _CLIENT = re.compile(r"(?:neutron|cinder|glance|keystone|nova)client/|openstack/(?:proxy|resource)\.py|keystoneauth1/")
 #: errors raised by code that was given something wrong
@@ -44,13 +45,8 @@ def places(entries: Iterable[Entry | Record], most: int = 3) -> tuple[CodePlace,
     """The likeliest places, the best guess first; none if no traceback has a frame in a service's code."""
     scores: dict[str, float] = {}
     shown: dict[str, CodePlace] = {}
-    seen: set[tuple[_Frame, ...]] = set()
-    for entry in _in_order(entries):
-        frames = tuple(_frames(entry.whole))
-        if not (suspects := _suspects(frames, entry.whole)) or frames[-3:] in seen:
-            continue
-        weight = _LATER ** len(seen) * (_REPEATED if _CLIENT.search(frames[-1].path) else 1.0)
-        seen.add(frames[-3:])
+    for number, (entry, frames, suspects) in enumerate(_failures(entries)):
+        weight = _LATER**number * (_REPEATED if _CLIENT.search(frames[-1].path) else 1.0)
         for part, place in zip(_DEPTH, suspects, strict=False):
             scores[place.file] = scores.get(place.file, 0.0) + weight * part
             if place.file not in shown or (place.line and not shown[place.file].line):
@@ -58,6 +54,22 @@ def places(entries: Iterable[Entry | Record], most: int = 3) -> tuple[CodePlace,
                     file=place.file, line=place.line, function=place.function, service=service_of(entry), at=entry.at
                 )
     return tuple(shown[file] for file in sorted(scores, key=lambda file: -scores[file])[:most])
+
+
+def _failures(entries: Iterable[Entry | Record]) -> list[tuple[Entry | Record, tuple[_Frame, ...], list[_Frame]]]:
+    """Each failure once, in the order of the first message about it, with the longest of its tracebacks.
+
+    The code in which it happens often logs only its own frames; whoever called that logs the same again with more.
+    """
+    found: dict[tuple[_Frame, ...], tuple[Entry | Record, tuple[_Frame, ...], list[_Frame]]] = {}
+    for entry in _in_order(entries):
+        frames = tuple(_frames(entry.whole))
+        if not (suspects := _suspects(frames, entry.whole)):
+            continue
+        known = found.get(frames[-3:])
+        if known is None or len(suspects) > len(known[2]):
+            found[frames[-3:]] = (known[0] if known else entry, frames, suspects)
+    return list(found.values())
 
 
 def service_of(entry: Entry | Record) -> str:
@@ -86,6 +98,6 @@ def _suspects(frames: tuple[_Frame, ...], text: str) -> list[_Frame]:
     core = [frame for file, frame in own.items() if not _PLUMBING.search(file)] or list(own.values())
     if core and "/objects/" in next(iter(own)) and _HANDED.search(text[-400:]):
         service = core[0].file.partition("/")[0]
-        rows = [_Frame(f"{service}/db/{name}", "", 0, "") for name in ("api.py", "sqlalchemy/api.py")]
-        core[1:1] = rows
+        rows, statements = (_Frame(f"{service}/db/{name}", "", 0, "") for name in ("api.py", "sqlalchemy/api.py"))
+        core[:1] = [rows, core[0], statements]
     return core

@@ -17,6 +17,8 @@ from stackmend.model.protocols import Hosts
 _NAMES = {"disk": "root", "disk.local": "ephemeral", "disk.swap": "swap", "disk.config": "config"}
 #: may be missing from disk.info, and is raw in Nova
 _RAW = frozenset({"disk.config"})
+#: the way out if there is no file to read
+ELSEWHERE = "Disks in RBD or LVM are read in a rescue (--method rescue --image IMAGE), volumes in a copy (--helper)."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ def disks(
     if folder is None:
         raise SourceError(
             f"{host}:{found.path} has no directory of server {server.id}",
-            "Its disks are elsewhere: volumes and disks in RBD or LVM are not inspected by this version.",
+            ELSEWHERE,
         )
     told = _recorded_formats(folder)
     return [_disk(found, disk, told) for disk in folder.disks], folder

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from stackmend.cloud.inspections import OFF, RUNNING, Inspection
 from stackmend.cloud.servers import Server
 from stackmend.hosts.inspection import copies
-from stackmend.hosts.inspection.inspected import Found, disks
+from stackmend.hosts.inspection.inspected import ELSEWHERE, Found, disks
 from stackmend.model.errors import SourceError
 from stackmend.model.finding import Row
 from stackmend.model.objects.disks import INSTANCES, Folder
@@ -159,12 +159,12 @@ def _local(server: Server, sight: Sight) -> tuple[Sequence[Found], Folder, tuple
     if not server.image:
         raise CannotRepair(f"server {server.id} boots from a volume: its root disk is no file of its host")
     if (kind := str(sight.settings.get("nova.libvirt.images_type") or "")) not in _FILES:
-        raise CannotRepair(f"nova.conf says that disks are of type {kind}: they are no files of the host")
+        raise CannotRepair(f"nova.conf says that disks are of type {kind}: they are no files of the host. {ELSEWHERE}")
     hosts, inside = _reach(sight)
     path = str(sight.settings.get("hosts.instances_path") or INSTANCES)
     found, folder = disks(hosts, server, path, inside)
     if not found or all(one.problem for one in found):
-        why = "; ".join(f"{one.name}: {one.problem}" for one in found) or "its directory holds none"
+        why = "; ".join(f"{one.name}: {one.problem}" for one in found) or f"its directory holds none. {ELSEWHERE}"
         raise CannotRepair(f"no disk of server {server.id} can be read: {why}")
     if hosts.run(str(server.host), (*inside, *_TOOLS)).code:
         raise CannotRepair(f"{server.host} lacks qemu-nbd or python3, which serve a disk")

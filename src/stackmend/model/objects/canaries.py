@@ -31,6 +31,15 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """A cause of a failure, from logs."""
+
+    cause: str
+    confidence: str
+    statement: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
     """The result of one canary."""
 
@@ -44,6 +53,7 @@ class Canary:
     #: As recorded by Nova: "wait" (until a host began the build), "host" (the time the last host took)
     seconds: Mapping[str, float] = field(default_factory=dict)
     attempts: Sequence[Attempt] = ()
+    causes: Sequence[Explained] = ()  #: if it was diagnosed: only some of those that fail alike are
 
     @property
     def again(self) -> bool:
@@ -61,6 +71,7 @@ class Batch:
     canaries: Sequence[Canary]
     left: Sequence[str] = ()  #: what still exists: "server <id>", "port <id>"
     in_doubt: bool = False
+    notes: Sequence[str] = ()  #: what could not be diagnosed, and why
 
     @property
     def proved(self) -> int:

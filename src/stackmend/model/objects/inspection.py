@@ -50,6 +50,7 @@ class Volume:
     journal: Journal = Journal.NONE
     os: str = ""  #: what its os-release calls it
     mounted: float = 0.0  #: time of the last mount; 0 if it is not recorded
+    booted: float = 0.0  #: time of the last boot of its operating system; 0 if it is not recorded
     problem: str = ""  #: why it is not read, or what was wrong with it
     torn: bool = False  #: its guest may have written to it while it was read: it shows no single point in time
 
@@ -82,6 +83,8 @@ class Entry:
     target: str = ""  #: of a symbolic link
 
 
+#: default for the seconds that libguestfs may take to replay the logs of one disk
+LIBGUESTFS = 300
 #: file systems that can be read
 READ = frozenset({"ext2", "ext3", "ext4", "xfs", "vfat", "iso9660"})
 

@@ -36,6 +36,14 @@ class AttachmentSeen(ServerSeen, total=False):
     status: str | None
 
 
+class SnapshotSeen(TypedDict, total=False):
+    """A snapshot in Cinder."""
+
+    snapshot: Presence
+    status: str | None
+    volume: str | None
+
+
 class VolumeOperation(CinderOperation[VolumeSeen], frozen=True, kw_only=True):
     """Base of the operations on a volume."""
 
@@ -61,6 +69,15 @@ class ResetStatus(VolumeOperation, frozen=True, kw_only=True):
 
     status: str
     attach_status: str | UnsetType = UNSET
+
+
+class ResetSnapshotStatus(CinderOperation[SnapshotSeen], frozen=True, kw_only=True):
+    """Set the status of a snapshot."""
+
+    NAME = "reset-snapshot-status"
+
+    snapshot: str
+    status: str
 
 
 class DeleteVolume(VolumeOperation, frozen=True, kw_only=True):

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from stackmend.cloud.evidence.attachments import VolumeReading
 from stackmend.cloud.states import COPYING, SNAPSHOT_GIVEN_UP
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import BumpRow, ExpectNone, ExpectRow, Record, Step, Value, Values
-from stackmend.repairs.cinder._rows import soft_delete_all
 from stackmend.repairs.common import change
+from stackmend.repairs.volume_rows import soft_delete_all
 from stackmend.tables.cinder import VOLUME_CHILDREN, VOLUME_GRANDCHILDREN
 
 #: columns that Cinder sets besides the deletion mark (cinder/db/api.py: attachment_destroy, snapshot_destroy)
@@ -113,14 +113,19 @@ def quota(live: Live, row: Record, *, snapshot: bool = False) -> Iterator[Step]:
                 )
 
 
-def part_finished(live: Live, table: str, identity: Value, child: str, column: str) -> Iterator[Step]:
-    """Set the missing deletion time of a snapshot or attachment, and mark its live children deleted."""
+def part_finished(live: Live, table: str, identity: Value, children: Mapping[str, str]) -> Iterator[Step]:
+    """Set the missing deletion time of a part of a volume, and mark its live children deleted.
+
+    ``children``: each table of children, with the column that names the part.
+    """
     row: Record | None = live.row("cinder", table, {"id": identity})
     if row is None or not row["deleted"]:
         raise CannotRepair(f"row {identity} of {table} is not deleted")
     volume: Record | None = live.row("cinder", "volumes", {"id": row["volume_id"]})
     at = row["deleted_at"] or (volume["deleted_at"] if volume and volume["deleted"] else None) or live.now()
-    steps = list(soft_delete_all(live, child, {column: identity}, at))
+    steps = [
+        step for child, column in children.items() for step in soft_delete_all(live, child, {column: identity}, at)
+    ]
     if row["deleted_at"] is None:
         yield change(live, "cinder", table, row, {"deleted_at": at}, ("deleted", "volume_id"))
     elif steps:

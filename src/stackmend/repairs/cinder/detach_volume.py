@@ -43,8 +43,8 @@ from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, Manual, Record, Risk, Step, Values, writes
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded, shown
-from stackmend.repairs.cinder._rows import drop_mapping, soft_delete, soft_delete_all, status_set
 from stackmend.repairs.common import idle, no_such_server, quiet, settled
+from stackmend.repairs.volume_rows import drop_mapping, soft_delete, soft_delete_all, status_set
 
 _GONE = frozenset({"deleted-server", "unknown-server"})
 

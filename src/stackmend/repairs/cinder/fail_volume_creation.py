@@ -3,7 +3,8 @@
 
 ## What it does
 Sets `volumes.status` to `error`, as cinder-volume and cinder-scheduler do when a creation fails: through the API with
-`os-reset_status`, in the database the one column. The owner can then delete the volume. Data that the back end may
+`os-reset_status`, in the database the one column. Cinder's record that a service works on the volume is
+removed with it, as Cinder does. The owner can then delete the volume. Data that the back end may
 already have is removed with it.
 
 ## Guards
@@ -28,6 +29,7 @@ from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Risk, Step
 from stackmend.repairs.calls import api_of, guarded, shown
 from stackmend.repairs.common import change
+from stackmend.repairs.volume_rows import work_dropped
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -42,7 +44,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """A step on Cinder's database; none if the volume is no longer being created."""
+    """Steps on Cinder's database; none if the volume is no longer being created."""
     seen = attachments.read(live, target["volume"])
     volume = seen.live()
     if volume["status"] not in CREATING:
@@ -51,6 +53,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         raise CannotRepair(f"volume {seen.volume} has an attachment: find out which server uses it")
     guards = ("host", "migration_status", "deleted", "updated_at")
     yield change(live, "cinder", "volumes", volume, {"status": "error"}, guards)
+    yield from work_dropped(live, "Volume", seen.volume)
 
 
 REPAIR = Repair(

@@ -26,7 +26,7 @@ from stackmend.repairs.cinder import _deletion
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Cinder's database; none if all rows are marked."""
     yield from _deletion.part_finished(
-        live, "volume_attachment", str(target["attachment"]), "attachment_specs", "attachment_id"
+        live, "volume_attachment", str(target["attachment"]), {"attachment_specs": "attachment_id"}
     )
 
 

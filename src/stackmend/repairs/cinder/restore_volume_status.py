@@ -26,7 +26,7 @@ from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Risk, Step
 from stackmend.repairs.calls import api_of, guarded, shown
-from stackmend.repairs.cinder._rows import status_set
+from stackmend.repairs.volume_rows import status_set
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:

@@ -7,7 +7,8 @@ to delete such a port only while the floating IP named by its `device_id` exists
 
 ## Guards
 The port still has the owner `network:floatingip` and the same `device_id`, and no floating IP uses it. A port that any
-other resource uses is refused.
+other resource uses is refused. Also refused if the network cache of a server that may be alive lists the address as its
+floating IP: then the floating IP was lost, and the plan has the commands that give it back.
 
 ## Undo
 Every row is restored; an address that was given to another port in the meantime is not taken back. Through the API, the
@@ -16,54 +17,43 @@ port stays deleted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from stackmend.model.finding import Row
-from stackmend.model.operations.network import DeletePort
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectNone, Record, Risk, Step
-from stackmend.repairs.calls import api_of, guarded, shown
-from stackmend.repairs.ports import delete, told_to_ovn
+from stackmend.model.step import ExpectNone, Record, Risk
+from stackmend.repairs.addresses import floating
+from stackmend.repairs.neutron._unused_ports import Unused, strategies
 
 _OWNER = "network:floatingip"
 
 
-def api(target: Row, live: Live) -> Iterator[Step]:
-    """An API call to Neutron; none if the port is deleted or in use."""
-    port = _orphan(target, live)
-    if port is None:
-        return
-    other = live.row("neutron", "floatingips", {"id": port["device_id"]})
-    if other is not None:
-        raise CannotRepair(
-            f"Neutron refuses to delete port {port['id']}: floating IP {other['id']} exists and uses port"
-            f" {other['floating_port_id']}"
-        )
-    made = DeletePort(port=str(port["id"]))
-    found = api_of(live).look(made)
-    shown(found, "port")
-    if found["device_owner"] != _OWNER:
-        raise CannotRepair(f"Neutron's API shows another owner of port {port['id']}: {found['device_owner']}")
-    yield guarded(made, found, ("device_id", "device_owner"))
-
-
-def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on Neutron's database; none if the port is deleted or in use."""
-    port = _orphan(target, live)
-    if port is None:
-        return
-    yield ExpectNone(database="neutron", table="floatingips", where={"floating_port_id": port["id"]})
-    yield from delete(live, port)
-    yield from told_to_ovn(live, port)
-
-
-def _orphan(target: Row, live: Live) -> Record | None:
+def _found(target: Row, live: Live) -> Unused | None:
     """The port; None if it is deleted, has another owner or is used by a floating IP."""
     port = live.row("neutron", "ports", {"id": str(target["port"]), "device_owner": _OWNER})
     if port is None or live.rows("neutron", "floatingips", {"floating_port_id": port["id"]}):
         return None
-    return port
+    _not_lost(live, port)
+    other = live.row("neutron", "floatingips", {"id": port["device_id"]})
+    refused = other and (
+        f"Neutron refuses to delete port {port['id']}: floating IP {other['id']} exists and uses port"
+        f" {other['floating_port_id']}"
+    )
+    guard = ExpectNone(database="neutron", table="floatingips", where={"floating_port_id": port["id"]})
+    return Unused(port, (guard,), refused or "")
+
+
+def _not_lost(live: Live, port: Record) -> None:
+    """CannotRepair if a server that may be alive still has the floating IP in its cache: it was lost, not deleted."""
+    for fixed in live.rows("neutron", "ipallocations", {"port_id": port["id"]}):
+        address = fixed["ip_address"]
+        if server := floating(live, str(address)):
+            raise CannotRepair(
+                f"the network cache of server {server} lists floating IP {address}: it may have been lost, and a router"
+                " may still lead to the server. To give it back to its project: openstack port delete"
+                f" {port['id']}, then at once openstack floating ip create --project <project>"
+                f" --floating-ip-address {address} {port['network_id']}, and openstack floating ip set --port <port>"
+                f" {address}. If the cache is only out of date, rebuild it (rebuild-info-cache), then plan again"
+            )
 
 
 REPAIR = Repair(
@@ -71,6 +61,6 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     resource="port",
     checks=("floating-ip-port-orphan",),
-    strategies={"api": api, "db": db},
+    strategies=strategies(_found),
     why="the public address returns to the pool and may be given to somebody else",
 )

@@ -7,7 +7,8 @@ record of it, that record loses the reference, just as when Neutron deletes a re
 
 ## Guards
 No resource of that type refers to the row, which is checked again when it is deleted. Refused if any other table refers
-to it.
+to it. Also refused if OVN's record says that the row was that of a port which a server in any cell still has as a NIC:
+then the port was lost, and the row has its tags and description.
 
 ## Undo
 The rows are restored.
@@ -20,7 +21,8 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectNone, Risk, Step
+from stackmend.model.snapshot import cell_database
+from stackmend.model.step import ExpectNone, Risk, Step, Value
 from stackmend.repairs.ports import removed, unmarked
 
 
@@ -38,9 +40,25 @@ def db(target: Row, live: Live) -> Iterator[Step]:
                 if table == kind:
                     return
                 raise CannotRepair(f"{table} {found.get('id')} refers to row {row['id']} of standardattributes")
+    if kind == "ports":
+        _not_lost(live, row["id"])
     yield ExpectNone(database="neutron", table=kind, where={"standard_attr_id": row["id"]})
     yield from unmarked(live, row["id"], f"row {row['id']} of standardattributes")
     yield removed(live, "standardattributes", row)
+
+
+def _not_lost(live: Live, attribute: Value) -> None:
+    """CannotRepair if OVN's record of the row names a port that is still the NIC of a server."""
+    if not live.columns("neutron", "ovn_revision_numbers"):
+        return
+    for ovn in live.rows("neutron", "ovn_revision_numbers", {"standard_attr_id": attribute}):
+        for cell in live.cells():
+            where = {"uuid": ovn["resource_uuid"], "deleted": 0}
+            for nic in live.rows(cell_database(cell), "virtual_interfaces", where):
+                raise CannotRepair(
+                    f"row {attribute} of standardattributes was that of port {ovn['resource_uuid']}, a NIC of server"
+                    f" {nic['instance_uuid']} that Neutron has lost: restore the port first (info-cache-stale-port)"
+                )
 
 
 REPAIR = Repair(

@@ -24,8 +24,7 @@ from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Record, Risk, Step
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded, shown
-from stackmend.repairs.cinder._rows import live_server
-from stackmend.repairs.common import idle, revised, still_of
+from stackmend.repairs.common import idle, live_server, revised, still_of
 from stackmend.repairs.ports import told_to_ovn, without
 from stackmend.repairs.whereabouts import at_home
 

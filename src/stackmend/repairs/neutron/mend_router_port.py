@@ -4,7 +4,8 @@
 ## What it does
 Inserts the row in `routerports` with the port's owner as its kind, or corrects the kind in it, and increments the
 revision numbers of the router and of the port. The L3 agent and OVN learn of the change with the next update of the
-router, which the plan shows. A row that names another router is refused: no row says which of the two is right.
+router, which the plan shows. A row that names another router is refused: no row says which of the two is right. So is a
+gateway port that is not the one the router names as its gateway.
 
 ## Guards
 The port still has the same owner and router, the router exists, and the row is unchanged or still missing.
@@ -24,6 +25,8 @@ from stackmend.model.step import ExpectRow, InsertRow, Manual, Risk, Step
 from stackmend.repairs.common import change, revised
 from stackmend.repairs.ports import told_to_ovn
 
+_GATEWAY = "network:router_gateway"
+
 
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Neutron's database; none if router and port agree."""
@@ -40,6 +43,11 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         )
     if rows and rows[0]["port_type"] == port["device_owner"]:
         return
+    if port["device_owner"] == _GATEWAY and router["gw_port_id"] != port["id"]:
+        raise CannotRepair(
+            f"port {port['id']} says that it is the gateway of router {router['id']}, whose gateway is"
+            f" {router['gw_port_id'] or 'none'}. If no floating IP needs it: openstack port delete {port['id']}"
+        )
     names = ("device_id", "device_owner")
     yield ExpectRow(
         database="neutron", table="ports", pk={"id": port["id"]}, expect={name: port[name] for name in names}

@@ -19,27 +19,15 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import Repair
-from stackmend.model.step import ExpectNone, ExpectRow, Record, Risk, Step
+from stackmend.model.step import ExpectNone, ExpectRow, Risk, Step
 from stackmend.repairs.common import change
-
-#: network type -> its table and the column with the id
-_TABLES = {
-    "vlan": ("ml2_vlan_allocations", "vlan_id"),
-    "vxlan": ("ml2_vxlan_allocations", "vxlan_vni"),
-    "geneve": ("ml2_geneve_allocations", "geneve_vni"),
-    "gre": ("ml2_gre_allocations", "gre_id"),
-}
+from stackmend.repairs.neutron._segments import marked
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
     """A step on Neutron's database; none if the mark is right."""
     kind, number = str(target["network_type"]), int(str(target["number"]))
-    table, column = _TABLES[kind]
-    where: Record = {column: number}
-    used: Record = {"network_type": kind, "segmentation_id": number}
-    if kind == "vlan":
-        where["physical_network"] = used["physical_network"] = str(target["physical_network"])
-    row = live.row("neutron", table, where)
+    table, row, used = marked(live, kind, number, str(target["physical_network"]))
     segments = live.rows("neutron", "networksegments", used)
     if row is None or bool(row["allocated"]) is bool(segments):
         return

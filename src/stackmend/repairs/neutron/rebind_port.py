@@ -32,11 +32,8 @@ from stackmend.model.step import Manual, Record, Risk, Step
 from stackmend.repairs import calls
 from stackmend.repairs.calls import api_of, shown
 from stackmend.repairs.common import change, idle, revised, the_server
-from stackmend.repairs.ports import bind
+from stackmend.repairs.ports import PLAIN, bind
 from stackmend.repairs.whereabouts import at_home, evidence
-
-#: VNIC types that need no device of their host
-_PLAIN = frozenset({"normal", "baremetal", "smart-nic"})
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -64,7 +61,7 @@ def rebound_by_api(live: Live, port: str, host: str, believed: str, *, stuck: bo
         raise CannotRepair(f"Nova's API shows server {found['device_id']} on {found['server.host']}, not on {believed}")
     if found["binding:host_id"] == host and found["binding:vif_type"] not in UNBOUND:
         return
-    if found["binding:vnic_type"] not in _PLAIN:
+    if found["binding:vnic_type"] not in PLAIN:
         raise CannotRepair(
             f"port {port} is {found['binding:vnic_type']}: its profile must name a device of {host}, which only"
             " Nova's own move writes"
@@ -96,7 +93,7 @@ def rebound(live: Live, port: Record, host: str) -> Iterator[Step]:
     bindings = live.rows("neutron", "ml2_port_bindings", {"port_id": port["id"], "status": "ACTIVE"})
     if any(binding["host"] == host for binding in bindings):
         return
-    if any(binding["vnic_type"] not in _PLAIN for binding in bindings):
+    if any(binding["vnic_type"] not in PLAIN for binding in bindings):
         raise CannotRepair(
             f"port {port['id']} is {bindings[0]['vnic_type']}: its profile names a device of {bindings[0]['host']}."
             " Set binding:host_id and binding:profile through the API, with the device that pci_devices has on"

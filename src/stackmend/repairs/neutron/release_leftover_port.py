@@ -31,8 +31,7 @@ from stackmend.model.snapshot import cell_database
 from stackmend.model.step import Record, Risk, Step, Value
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded, shown
-from stackmend.repairs.cinder._rows import live_server
-from stackmend.repairs.common import idle, made_by_owner, no_such_server
+from stackmend.repairs.common import idle, live_server, made_by_owner, no_such_server
 from stackmend.repairs.ports import CHILDREN, delete, free, told_to_ovn
 
 #: tag of a port that was freed because its creator is unknown

@@ -32,8 +32,7 @@ from stackmend.model.repair import AlreadySo, CannotRepair, Repair
 from stackmend.model.step import Record, Risk, Step
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded, shown
-from stackmend.repairs.cinder._rows import live_server
-from stackmend.repairs.common import idle, no_such_server, quiet
+from stackmend.repairs.common import idle, live_server, no_such_server, quiet
 from stackmend.repairs.network_info import parsed
 from stackmend.repairs.ports import free, told_to_ovn
 

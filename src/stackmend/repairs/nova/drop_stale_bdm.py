@@ -36,9 +36,9 @@ from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, Manual, Record, Risk, Step, Value
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded
-from stackmend.repairs.cinder._rows import drop_mapping, status_set
 from stackmend.repairs.common import idle, the_server
 from stackmend.repairs.network_info import compute_version
+from stackmend.repairs.volume_rows import drop_mapping, status_set
 
 #: ``services.version`` of the first nova-compute that certainly drops them: 2023.2 does too, but 2023.1 has its version
 _DALMATIAN = 67

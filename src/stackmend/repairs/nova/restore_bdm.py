@@ -25,8 +25,8 @@ from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, ExpectRow, Record, Risk, Step, Value
-from stackmend.repairs.cinder._rows import status_set
 from stackmend.repairs.common import change, idle
+from stackmend.repairs.volume_rows import status_set
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:

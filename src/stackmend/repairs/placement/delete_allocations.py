@@ -26,8 +26,7 @@ from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import BumpRow, DeleteRow, Risk, Step, Value
 from stackmend.repairs import calls
 from stackmend.repairs.calls import api_of
-from stackmend.repairs.cinder._rows import live_server
-from stackmend.repairs.common import no_such_server
+from stackmend.repairs.common import live_server, no_such_server
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:

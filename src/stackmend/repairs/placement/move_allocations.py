@@ -150,13 +150,13 @@ def moved(live: Live, server: Record, right: str, wrong: str, wanted: Amounts) -
         # nested allocations on the right host stay as Nova made them
         yield from map(_gone, there)
     else:
-        yield from _exact(live, server, here, there, roots[right], wanted)
+        yield from exact(live, server, here, there, roots[right], wanted)
     yield from counted([*(row["resource_provider_id"] for row in there), roots[right]["id"]])
     for consumer in live.rows("placement", "consumers", {"uuid": server["uuid"]}):
         yield BumpRow(database="placement", table="consumers", pk={"id": consumer["id"]}, column="generation")
 
 
-def _exact(
+def exact(
     live: Live, server: Record, here: list[Record], there: list[Record], right: Record, wanted: Amounts
 ) -> Iterator[Step]:  # fmt: skip
     """Set exactly these amounts on the right provider: in its rows, else the wrong one's, else in new ones."""
@@ -172,7 +172,7 @@ def _exact(
     for kind, amount in wanted.items():
         fit = next((row for row in (*here, *there) if row["resource_class_id"] == numbers[kind]), None)
         if fit is None:
-            yield _new(there[0], right, numbers[kind], amount, str(server["uuid"]))
+            yield _new((*there, *here)[0], right, numbers[kind], amount, str(server["uuid"]))
             continue
         used.add(whole(fit["id"]))
         after: Values = {"resource_provider_id": right["id"], "used": amount}

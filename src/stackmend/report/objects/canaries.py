@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from stackmend.model.errors import Exit
 from stackmend.model.finding import Row
 from stackmend.model.objects.canaries import Batch, Canary
-from stackmend.model.values import texts, whole
+from stackmend.model.values import objects, texts, whole
 from stackmend.report.document import Document
 from stackmend.report.words import count, wrapped
 
@@ -77,6 +77,7 @@ def _one(one: Canary) -> dict[str, object]:
         "attempts": [
             {"host": at.host, "seconds": at.seconds, "failed": at.failed, "reason": at.why} for at in one.attempts
         ],
+        "causes": _causes([one]),
     }
 
 
@@ -109,9 +110,15 @@ def _failures(bad: Sequence[Canary]) -> list[dict[str, object]]:
             "phase": phase,
             "number": many,
             "reason": next(one.why for one in bad if (one.host, one.phase.value) == (host, phase)),
+            "causes": _causes([one for one in bad if (one.host, one.phase.value) == (host, phase)]),
         }
         for (host, phase), many in number.most_common()
     ]
+
+
+def _causes(canaries: Sequence[Canary]) -> list[dict[str, str]]:
+    found = {why.cause: why for one in canaries for why in one.causes}
+    return [{"cause": why.cause, "confidence": why.confidence, "statement": why.statement} for why in found.values()]
 
 
 def _hosts(canaries: Sequence[Canary]) -> list[dict[str, object]]:
@@ -143,6 +150,8 @@ def _lines(found: Batch, width: int) -> Iterator[str]:
         yield ""
         where = f" on {one['host']}" if one["host"] else ""
         yield from wrapped(f"{one['number']} failed in {one['phase']}{where}: {one['reason']}", width, "", "  ")
+        for why in objects(one["causes"]):
+            yield from wrapped(f"cause ({why['confidence']}): {why['statement']} [{why['cause']}]", width, "  ", "    ")
     if found.left:
         yield from ("", "STILL THERE:", *(f"  {one}" for one in found.left))
 

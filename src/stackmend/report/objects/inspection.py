@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Protocol
 
-from stackmend.model.objects.inspection import Entry, Kind, Layout, Volume
+from stackmend.model.objects.inspection import Entry, Journal, Kind, Layout, Volume
 from stackmend.report.document import Document
 from stackmend.report.words import count, size
 
@@ -123,14 +123,15 @@ def directory(path: str, volume: Volume, at: Entry, entries: Iterable[Entry], mo
 def how_new(volume: Volume) -> str:
     """One line that says what is read, and how new it is."""
     journal = f"journal: {volume.journal.value}" if volume.journal else "no journal"
-    return f"{volume.name}: {volume.type}, {journal}{f'; {_TORN}' if volume.torn else ''}"
+    why = f" ({volume.problem})" if volume.journal is Journal.STALE and volume.problem else ""
+    return f"{volume.name}: {volume.type}, {journal}{why}{f'; {_TORN}' if volume.torn else ''}"
 
 
 def _volume(one: Volume) -> dict[str, object]:
     return {
         "name": one.name, "size": one.size, "type": one.type, "label": one.label, "uuid": one.uuid,
-        "journal": one.journal.value, "os": one.os, "mounted": _time(one.mounted), "problem": one.problem,
-        "torn": one.torn,
+        "journal": one.journal.value, "os": one.os, "mounted": _time(one.mounted), "booted": _time(one.booted),
+        "problem": one.problem, "torn": one.torn,
     }  # fmt: skip
 
 
@@ -144,6 +145,7 @@ def _lines(one: _Shown) -> Iterator[str]:
     for volume in one.layout.volumes:
         words = [volume.type or "nothing known", size(volume.size), volume.label and f"label {volume.label}", volume.os]
         words += [f"last mounted {_time(volume.mounted)}" if volume.mounted else ""]
+        words += [f"last boot {_time(volume.booted)}" if volume.booted else ""]
         words += [
             f"journal: {volume.journal.value}" if volume.journal else "",
             volume.problem,

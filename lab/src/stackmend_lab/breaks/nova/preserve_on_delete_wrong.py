@@ -25,7 +25,7 @@ def make(plane: Plane) -> dict[str, Any]:
     host, cell = list(plane.layout.hosts.items())[-1]
     port = scene.own_port()
     server = scene.server([{"port": port}], host)
-    scene.sql(f"cell:{cell}", "UPDATE instance_info_caches SET network_info = '[]' WHERE instance_uuid = %s", server)
+    scene.write_cache(server, "[]", f"cell:{cell}")
     compute = f"nova-compute-{host}"
     plane.stop(compute)
     plane.configure(f"compute-{host}", {"DEFAULT": {"heal_instance_info_cache_interval": 1}})

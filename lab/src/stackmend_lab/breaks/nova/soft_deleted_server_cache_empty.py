@@ -29,6 +29,7 @@ def make(plane: Plane) -> dict[str, Any]:
     wait_server(scene.connection, server, "SHUTOFF")
     marked = "UPDATE instances SET vm_state = 'soft-delete', deleted_at = UTC_TIMESTAMP() WHERE uuid = %s"
     scene.sql(scene.cell, marked, server)
+    scene.sql("nova_api", "UPDATE instance_mappings SET queued_for_delete = 1 WHERE instance_uuid = %s", server)
     scene.write_cache(server, "[]")
     scene.past(servers=server)
     return {"server": server}

@@ -33,7 +33,17 @@ def no_time(cloud: CloudRows) -> dict[str, Any]:
     return _gone(cloud, deleted=1)
 
 
-VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"no_time": no_time}
+def bootable(cloud: CloudRows) -> dict[str, Any]:
+    """A snapshot of a boot volume, marked by hand: Cinder's record of its image is live."""
+    key = _gone(cloud, deleted=1, deleted_at=cloud.ago(OLD))
+    gone: dict[str, Any] = {"deleted": 1, "deleted_at": cloud.ago(OLD)}
+    cloud.update("cinder", "snapshot_metadata", {"snapshot_id": key["snapshot"]}, **gone)
+    row = {"snapshot_id": key["snapshot"], "key": "image_name", "value": "debian", "created_at": cloud.ago(OLD)}
+    cloud.insert("cinder", "volume_glance_metadata", **row, deleted=0)
+    return key
+
+
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"no_time": no_time, "bootable": bootable}
 
 
 def deleted_well(cloud: CloudRows) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
-from stackmend_lab.plants._volumes import OLD, attached, drop_attachment, drop_mapping, new_volume
+from stackmend_lab.plants._volumes import OLD, attached, charge, drop_attachment, drop_mapping, new_volume
 from stackmend_lab.plants.cinder.volume_stuck_error_deleting import new_snapshot
 
 
@@ -35,6 +35,7 @@ def attachment(cloud: CloudRows) -> dict[str, Any]:
     drop_mapping(cloud, server, mapping)
     values = {"attachment_id": attachment_id, "key": "host", "value": "c1", "created_at": cloud.ago(OLD)}
     cloud.insert("cinder", "attachment_specs", **values, deleted=0)
+    charge(cloud, volume, -1)  # cinder-manage quota sync has run since
     return _delete(cloud, volume)
 
 
@@ -93,6 +94,7 @@ def deleted_well(cloud: CloudRows) -> None:
     drop_mapping(cloud, server, mapping)
     drop_attachment(cloud, attachment_id)
     _delete_children(cloud, volume)
+    charge(cloud, volume, -1)
     _delete(cloud, volume)
     cloud.update("cinder", "volumes", {"id": volume}, attach_status="detached")
 

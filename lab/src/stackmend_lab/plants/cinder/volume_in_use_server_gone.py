@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
+from stackmend_lab.plants._servers import new_build_request
 from stackmend_lab.plants._volumes import attach, attached, drop_mapping, new_attachment, new_volume
 
 
@@ -76,8 +77,8 @@ def about_to_be_built(cloud: CloudRows) -> None:
     server = str(uuid.uuid4())
     volume = new_volume(cloud, status="reserved", attach_status="reserved")
     new_attachment(cloud, volume, server, None, attach_status="reserved", connector=None)
+    new_build_request(cloud, server, 300)
     values = {"instance_uuid": server, "project_id": uuid.uuid4().hex, "created_at": cloud.ago(300)}
-    cloud.insert("nova_api", "build_requests", **values, instance="{}", block_device_mappings="{}")
     cloud.insert("nova_api", "instance_mappings", **values, cell_id=None, queued_for_delete=0)
 
 

@@ -10,6 +10,7 @@ from stackmend_lab.cloud import CloudRows
 from stackmend_lab.plants._volumes import (
     attach,
     attached,
+    boot_from,
     drop_attachment,
     drop_mapping,
     free,
@@ -28,7 +29,7 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 def root(cloud: CloudRows) -> dict[str, Any]:
     """The same with the disk the server boots from."""
     server, volume, _, mapping = attached(cloud)
-    cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=0)
+    boot_from(cloud, server, mapping)
     free(cloud, volume)
     return {"volume": volume}
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
-from stackmend_lab.plants._volumes import OLD, child, new_volume
+from stackmend_lab.plants._volumes import OLD, child, new_project, new_volume
 
 
 def _stuck(cloud: CloudRows, **values: Any) -> str:
@@ -19,7 +19,7 @@ def _stuck(cloud: CloudRows, **values: Any) -> str:
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
     """The driver failed to delete a plain volume, whose project has one volume too many in its quota usage."""
-    project = uuid.uuid4().hex
+    project = new_project(cloud)
     volume = _stuck(cloud, project=project)
     kinds = cloud.rows(
         "cinder",

@@ -32,7 +32,10 @@ def odd_text(cloud: CloudRows) -> None:
     """Text with line feeds, tabs and separators is unusual, but readable."""
     server = cloud.pick("active")
     where = {"uuid": server.uuid}
-    cloud.update(server.database, "instances", where, project_id=f"{server.project_id}"[:20] + "\n\t\x1f")
+    project = f"{server.project_id}"[:20] + "\n\t\x1f"
+    cloud.update(server.database, "instances", where, project_id=project)
+    owner = cloud.insert("placement", "projects", external_id=project)
+    cloud.update("placement", "consumers", {"uuid": server.uuid}, project_id=owner)
     for port in server.ports:
         cloud.update("neutron", "ports", {"id": port}, project_id=f"{server.project_id}"[:20] + "\n\t\x1f")
 

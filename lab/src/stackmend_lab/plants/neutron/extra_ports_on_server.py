@@ -99,11 +99,11 @@ def being_attached(cloud: CloudRows) -> None:
     touch(cloud, server, 60)
 
 
-def agent_down(cloud: CloudRows) -> None:
-    """The agent of the host is down: all ports of a running server are DOWN, and Nova has a row for each."""
+def set_down(cloud: CloudRows) -> None:
+    """Its owner has set all ports of a running server down: Nova has a row for each."""
     server = cloud.pick("multi_nic")
     for port in server.ports:
-        cloud.update("neutron", "ports", {"id": port}, status="DOWN")
+        cloud.update("neutron", "ports", {"id": port}, status="DOWN", admin_state_up=0)
 
 
 LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
@@ -111,5 +111,5 @@ LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "stopped": stopped,
     "trunk": trunk,
     "being_attached": being_attached,
-    "agent_down": agent_down,
+    "set_down": set_down,
 }

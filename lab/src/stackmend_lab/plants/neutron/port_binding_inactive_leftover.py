@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
+from stackmend_lab.plants._networks import new_subport
 from stackmend_lab.plants._servers import neighbour, new_port, touch
 
 
@@ -80,9 +81,8 @@ def baremetal(cloud: CloudRows) -> None:
 
 def subport(cloud: CloudRows) -> None:
     """A subport of a trunk: its bindings follow those of the trunk's parent port."""
-    server = cloud.pick("active")
-    port = new_port(cloud, server, host=str(server.host), device_id="", device_owner="trunk:subport")
-    _left(cloud, server, port)
+    server = cloud.pick("premade_port")
+    _left(cloud, server, new_subport(cloud, server, str(server.host)))
 
 
 def share(cloud: CloudRows) -> None:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
 from stackmend_lab.plants._floating import new_router
-from stackmend_lab.plants._networks import OLD, new_port, other_host
+from stackmend_lab.plants._networks import OLD, new_port, other_host, vifs, write
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
@@ -41,11 +42,22 @@ def of_nobody(cloud: CloudRows) -> dict[str, Any]:
     return {"port": port}
 
 
+def passed_through(cloud: CloudRows) -> dict[str, Any]:
+    """The port was that of a passed-through device, as the server's cache still shows."""
+    server = cloud.pick("active")
+    port = server.ports[0]
+    _unbind(cloud, port)
+    write(cloud, server, json.dumps([{**vif, "vnic_type": "direct"} for vif in vifs(cloud, server)]))
+    return {"port": port}
+
+
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "only_inactive": only_inactive,
     "inactive_elsewhere": inactive_elsewhere,
     "of_nobody": of_nobody,
+    "passed_through": passed_through,
 }
+NOT_REPAIRED = {"passed_through": "is direct"}
 
 
 def _unbind(cloud: CloudRows, port: str) -> None:

@@ -61,7 +61,8 @@ def foreign_zone(cloud: CloudRows) -> None:
 
 def unscheduled(cloud: CloudRows) -> None:
     """The server has no row in any cell yet: it is being scheduled (R3)."""
-    new_port(cloud, cloud.pick("active"), device_id=cloud.pick("unscheduled").uuid)
+    server = cloud.pick("unscheduled")
+    new_port(cloud, cloud.pick("active"), device_id=server.uuid, project_id=server.project_id)
 
 
 def young(cloud: CloudRows) -> None:

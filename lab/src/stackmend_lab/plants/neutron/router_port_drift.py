@@ -48,13 +48,25 @@ def gateway(cloud: CloudRows) -> dict[str, Any]:
     return {"router": new_router(cloud, gw_port_id=port), "port": port}
 
 
+def second_gateway(cloud: CloudRows) -> dict[str, Any]:
+    """A gateway was replaced, and the old port was not deleted."""
+    router = new_router(cloud)
+    return {"router": router, "port": _port(cloud, router, device_owner="network:router_gateway")}
+
+
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "wrong_kind": wrong_kind,
     "other_router": other_router,
     "router_gone": router_gone,
     "gateway": gateway,
+    "second_gateway": second_gateway,
 }
-NOT_REPAIRED = {"other_router": "openstack router remove port", "gateway": "openstack router set --external-gateway"}
+NOT_ON_LAB = "what a router without the record of its port does to users is not known for sure"
+NOT_REPAIRED = {
+    "other_router": "openstack router remove port",
+    "gateway": "openstack router set --external-gateway",
+    "second_gateway": "whose gateway is none",
+}
 
 
 def _port(cloud: CloudRows, router: str, age: int = OLD, **values: Any) -> str:
@@ -74,7 +86,32 @@ def highly_available(cloud: CloudRows) -> None:
     cloud.insert("neutron", "routerports", router_id=router, port_id=port, port_type=owner)
 
 
+def _recorded(cloud: CloudRows, owner: str) -> None:
+    router = new_router(cloud)
+    port = _port(cloud, router, device_owner=owner)
+    cloud.insert("neutron", "routerports", router_id=router, port_id=port, port_type=owner)
+
+
+def replicated(cloud: CloudRows) -> None:
+    """The interface of a router that is highly available and distributed: one port for all its instances."""
+    _recorded(cloud, "network:ha_router_replicated_interface")
+
+
+def centralized_snat(cloud: CloudRows) -> None:
+    """The port over which a distributed router translates addresses on one network node."""
+    _recorded(cloud, "network:router_centralized_snat")
+
+
+def agent_gateway(cloud: CloudRows) -> None:
+    """A distributed router's gateway for floating IPs on one host: its device is the L3 agent there, not a router."""
+    server, owner = cloud.pick("active"), "network:floatingip_agent_gateway"
+    new_port(cloud, server, str(uuid.uuid4()), cloud.ago(OLD), str(server.host), device_owner=owner, status="ACTIVE")
+
+
 LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "being_added": being_added,
     "highly_available": highly_available,
+    "replicated": replicated,
+    "centralized_snat": centralized_snat,
+    "agent_gateway": agent_gateway,
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
-from stackmend_lab.plants._networks import OLD, standard
+from stackmend_lab.plants._networks import OLD, changed, drop_port, standard
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
@@ -33,10 +33,26 @@ def followed_by_ovn(cloud: CloudRows) -> dict[str, Any]:
     return {"attribute": number}
 
 
+def of_a_lost_port(cloud: CloudRows) -> dict[str, Any]:
+    """A guest's port was deleted by SQL a minute after Nova wrote the server; its tag is on the row that is left."""
+    server = cloud.pick("active")
+    number, created = standard(cloud, "ports", cloud.ago(OLD)), cloud.ago(OLD)
+    drop_port(cloud, server.ports[0])
+    changed(cloud, server)
+    cloud.insert("neutron", "tags", standard_attr_id=number, tag="mail")
+    cloud.insert(
+        "neutron", "ovn_revision_numbers", standard_attr_id=number, resource_type="ports", revision_number=2,
+        resource_uuid=server.ports[0], created_at=created, updated_at=created,
+    )  # fmt: skip
+    return {"attribute": number}
+
+
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "of_a_rule": of_a_rule,
     "followed_by_ovn": followed_by_ovn,
+    "of_a_lost_port": of_a_lost_port,
 }
+NOT_REPAIRED = {"of_a_lost_port": "that Neutron has lost"}
 
 
 def of_a_plugin(cloud: CloudRows) -> None:

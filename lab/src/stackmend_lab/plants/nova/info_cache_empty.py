@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
-from stackmend_lab.plants._networks import busy, cache, changed, new_port, write
+from stackmend_lab.plants._networks import attribute, busy, cache, changed, new_port, write
 
 
 def _emptied(cloud: CloudRows, kind: str, document: str | None = "[]") -> dict[str, Any]:
@@ -113,10 +113,11 @@ def failed_build(cloud: CloudRows) -> None:
 
 
 def foreign_port(cloud: CloudRows) -> None:
-    """A port of another project names a server without NICs: Nova never caches such a port (A6)."""
+    """A port of another project names a server without NICs: Nova never caches it. Soon a finding of its own (A6)."""
     server, neighbour = cloud.pick("no_nic"), cloud.pick("active")
     write(cloud, server, "[]")
-    new_port(cloud, neighbour, server.uuid, cloud.ago(90_000), project_id="f" * 32)
+    port = new_port(cloud, neighbour, server.uuid, cloud.ago(90_000), project_id="f" * 32)
+    attribute(cloud, port, updated_at=cloud.ago(1800))
 
 
 LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {

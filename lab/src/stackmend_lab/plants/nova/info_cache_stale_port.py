@@ -10,12 +10,14 @@ from typing import Any
 from stackmend_lab.cloud import CloudRows, Server
 from stackmend_lab.plants._networks import (
     OLD,
+    attribute,
     busy,
     cache,
     changed,
     drop_port,
     free_port,
     give_address,
+    ipam_of,
     new_nic_row,
     new_port,
     nic_rows,
@@ -101,6 +103,29 @@ def taken(cloud: CloudRows) -> dict[str, Any]:
     return {"server": server.uuid, "port": port}
 
 
+def lost_by_sql(cloud: CloudRows) -> dict[str, Any]:
+    """The port of a running guest was deleted by SQL: Neutron's IPAM still has its addresses, and they stay its own."""
+    server = cloud.pick("active")
+    drop_port(cloud, server.ports[0], by_sql=True)
+    return {"server": server.uuid, "port": server.ports[0]}
+
+
+def _in_ipam(cloud: CloudRows, key: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The addresses of the port in the server's cache, which IPAM has as taken and no port has."""
+    sql = "SELECT network_info FROM instance_info_caches WHERE instance_uuid = :u"
+    documents = [
+        row for name in cloud.databases if name[:5] == "cell:" for row in cloud.rows(name, sql, {"u": key["server"]})
+    ]
+    vif = next(vif for vif in json.loads(documents[0]["network_info"]) if vif["id"] == key["port"])
+    where = "SELECT id FROM subnets WHERE network_id = :n AND cidr = :c"
+    found = []
+    for subnet in vif["network"]["subnets"]:
+        row = cloud.rows("neutron", where, {"n": vif["network"]["id"], "c": subnet["cidr"]})[0]
+        ipam = ipam_of(cloud, row["id"])
+        found += [("ipam-drift", {"ipam_subnet": ipam, "address": ip["address"]}) for ip in subnet["ips"]]
+    return found
+
+
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "one_of_three": one_of_three,
     "freed": freed,
@@ -111,6 +136,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "lost_while_off": lost_while_off,
     "lost_while_shelved": lost_while_shelved,
     "taken": taken,
+    "lost_by_sql": lost_by_sql,
 }
 CHOSEN = {
     "plant": "drop-stale-vif",
@@ -121,13 +147,17 @@ CHOSEN = {
     "lost_while_off": "restore-port",
     "lost_while_shelved": "restore-port",
     "taken": "restore-port",
+    "lost_by_sql": "restore-port",
 }
 NOT_REPAIRED = {"taken": "(no device)"}
+BESIDE = {"lost_by_sql": _in_ipam}
 
 
 def foreign_project(cloud: CloudRows) -> None:
-    """The port is in another project, but belongs to the server: a finding of its own (A6), and the guest uses it."""
-    cloud.update("neutron", "ports", {"id": cloud.pick("active").ports[0]}, project_id="f" * 32)
+    """The port is in another project, but the server's: soon a finding of its own (A6), and the guest uses it."""
+    port = cloud.pick("active").ports[0]
+    cloud.update("neutron", "ports", {"id": port}, project_id="f" * 32)
+    attribute(cloud, port, updated_at=cloud.ago(1800))
 
 
 def server_busy(cloud: CloudRows) -> None:

@@ -12,7 +12,9 @@ from stackmend_lab.plants._volumes import (
     OLD,
     attach,
     attached,
+    boot_from,
     busy,
+    charge,
     drop_attachment,
     free,
     new_attachment,
@@ -36,7 +38,7 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 def root(cloud: CloudRows) -> dict[str, Any]:
     """The same with the disk the server boots from."""
     server, volume, attachment, mapping = attached(cloud)
-    cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=0)
+    boot_from(cloud, server, mapping)
     drop_attachment(cloud, attachment)
     free(cloud, volume)
     return _key(server, volume, mapping)
@@ -46,6 +48,7 @@ def volume_deleted(cloud: CloudRows) -> dict[str, Any]:
     """The volume was deleted in Cinder with everything that belongs to it."""
     server, volume, attachment, mapping = attached(cloud)
     drop_attachment(cloud, attachment)
+    charge(cloud, volume, -1)
     gone = {"deleted": 1, "deleted_at": cloud.ago(OLD)}
     for table in ("volume_metadata", "volume_admin_metadata"):
         cloud.update("cinder", table, {"volume_id": volume}, **gone)
@@ -86,7 +89,7 @@ def still_in_use(cloud: CloudRows) -> dict[str, Any]:
 def root_elsewhere(cloud: CloudRows) -> dict[str, Any]:
     """The root disk of a stopped server was freed by hand, and attached to another server since."""
     server, volume, attachment, mapping = attached(cloud, "stopped")
-    cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=0)
+    boot_from(cloud, server, mapping)
     drop_attachment(cloud, attachment)
     attach(cloud, cloud.pick("active"), volume)
     return _key(server, volume, mapping)

@@ -35,6 +35,8 @@ def _moved(cloud: CloudRows, server: Server) -> dict[str, Any]:
         bind(cloud, port, str(node["host"]))
     there = provider(cloud, str(node["uuid"]))
     cloud.update("placement", "allocations", {"consumer_id": server.uuid}, resource_provider_id=there)
+    held = {"instance_uuid": server.uuid, "deleted": 0}
+    cloud.update("cinder", "volume_attachment", held, attached_host=node["host"])
     return node
 
 

@@ -13,8 +13,10 @@ from stackmend.model.operations.block_storage import (
     BeginDetaching,
     DeleteAttachment,
     DeleteVolume,
+    ResetSnapshotStatus,
     ResetStatus,
     RollDetaching,
+    SnapshotSeen,
     VolumeOperation,
     VolumeSeen,
 )
@@ -68,6 +70,25 @@ def _reset(picture: VolumeSeen, asked: ResetStatus) -> StepState:
     return StepState.DONE if right else StepState.PLANNED
 
 
+def _snapshot(reader: ResourceReader, asked: ResetSnapshotStatus) -> SnapshotSeen:
+    body = reader.get("block-storage", f"/snapshots/{segment(asked.snapshot)}", "3.0")
+    if body is None:
+        return {"snapshot": "absent"}
+    snapshot = body["snapshot"]
+    return {"snapshot": "present", "status": snapshot["status"], "volume": snapshot["volume_id"]}
+
+
+def _reset_snapshot(asked: ResetSnapshotStatus) -> list[Request]:
+    path, body = f"/snapshots/{segment(asked.snapshot)}/action", {"os-reset_status": {"status": asked.status}}
+    return [Request(service="block-storage", method="POST", path=path, body=body, microversion="3.0")]
+
+
+def _snapshot_reset(picture: SnapshotSeen, asked: ResetSnapshotStatus) -> StepState:
+    if picture["snapshot"] == "absent":
+        return StepState.FAILED
+    return StepState.DONE if picture["status"] == asked.status else StepState.PLANNED
+
+
 def _delete(asked: DeleteVolume) -> list[Request]:
     path = f"/volumes/{segment(asked.volume)}"
     return [
@@ -114,6 +135,10 @@ OPERATIONS = (
     ),
     Implementation(
         of=ResetStatus, requests=_reset_status, look=_volume, judge=_reset,
+        microversion="3.0", again=True,
+    ),
+    Implementation(
+        of=ResetSnapshotStatus, requests=_reset_snapshot, look=_snapshot, judge=_snapshot_reset,
         microversion="3.0", again=True,
     ),
     Implementation(

@@ -188,9 +188,9 @@ def _ports(reader: ResourceReader, asked: AwaitWhole, host: str) -> Iterator[str
         port = ports.get(name)
         if port is None:
             yield f"port {name} no longer exists"
-        elif port["binding:host_id"] != host:
-            yield f"port {name} is bound to {port['binding:host_id'] or 'no host'}"
-        elif port["binding:vif_type"] in ("binding_failed", "unbound"):
+        elif port.get("binding:host_id") != host:
+            yield f"port {name} is bound to {port.get('binding:host_id') or 'no host'}"
+        elif port.get("binding:vif_type") in ("binding_failed", "unbound"):
             yield f"port {name} is {port['binding:vif_type']}"
         elif asked.running and port["status"] != "ACTIVE":
             yield f"port {name} is {port['status']}"

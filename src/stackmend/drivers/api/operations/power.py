@@ -129,6 +129,14 @@ def _locked(picture: LockSeen, wanted: bool) -> StepState:
     return StepState.DONE if picture["locked"] is wanted else StepState.PLANNED
 
 
+def _locked_so(picture: LockSeen, asked: Lock) -> StepState:
+    """A lock with another reason is somebody else's: Nova would replace the reason without a word."""
+    state = _locked(picture, True)
+    if state is StepState.DONE and asked.reason and picture["locked_reason"] != asked.reason:
+        return StepState.PLANNED
+    return state
+
+
 def _lock(asked: Lock) -> list[Request]:
     reason = {"locked_reason": asked.reason} if asked.reason else None
     return action(asked, {"lock": reason}, _LOCK)
@@ -151,8 +159,7 @@ OPERATIONS = (
         limit=600, requests=lambda asked: action(asked, {"reboot": {"type": "HARD"}}),
     ),
     Implementation(
-        of=Lock, look=_locking, microversion=_LOCK, again=True, at_once=True, requests=_lock,
-        judge=lambda picture, _: _locked(picture, True),
+        of=Lock, look=_locking, microversion=_LOCK, again=True, at_once=True, requests=_lock, judge=_locked_so,
     ),
     Implementation(
         of=Unlock, look=_locking, microversion=_LOCK, again=True, at_once=True,

@@ -140,7 +140,8 @@ def _snapshots(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     paths = [f"/snapshots?all_tenants=1{more}" for more in of]
     for some in look.each(lambda path: look.every(_SERVICE, path, "snapshots", ATTACHMENTS), paths):
         for one in some:
-            yield {"id": one["id"], "volume_id": one["volume_id"], "status": one["status"], "deleted": False}
+            row = {"id": one["id"], "volume_id": one["volume_id"], "status": one["status"], "deleted": False}
+            yield {**row, **{name: moment(one[name]) for name in ("created_at", "updated_at")}}
 
 
 SHOWN = (
@@ -154,5 +155,8 @@ SHOWN = (
         columns=("id", "volume_id", "instance_uuid", "attached_host", "mountpoint", "attach_status", "created_at",
                  "updated_at", "deleted"),
     ),
-    ApiTable(label="cinder_snapshots", rows=_snapshots, columns=("id", "volume_id", "status", "deleted")),
+    ApiTable(
+        label="cinder_snapshots", rows=_snapshots,
+        columns=("id", "volume_id", "status", "created_at", "updated_at", "deleted"),
+    ),
 )  # fmt: skip

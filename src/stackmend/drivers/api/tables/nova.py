@@ -64,11 +64,21 @@ def _all(look: ApiTableReader) -> dict[str, Any]:
                 if one.get("status") == "UNKNOWN":
                     raise SourceError("a cell does not answer: Nova lists servers with status UNKNOWN")
                 found[one["id"]] = _shown_whole(one)
+        found |= _behind_requests(look, found.values())
         _services(look)
         look.keep("server", found)
         return found
 
     return look.once("list", "servers", make)
+
+
+def _behind_requests(look: ApiTableReader, listed: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Servers that Nova lists as being built, as their cells have them.
+
+    A list shows the build request, which may have been left behind; a server asked for by id comes from its cell.
+    """
+    waiting = [one["id"] for one in listed if one["OS-EXT-STS:vm_state"] == "building" and not one[_HOST]]
+    return {str(one["id"]): one for one in look.each(lambda name: _server(look, name), waiting) if one is not None}
 
 
 def _servers(look: ApiTableReader, names: Iterable[Any] | None) -> list[Mapping[str, Any]]:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clouds that cannot be reached: what somebody sent of them."""

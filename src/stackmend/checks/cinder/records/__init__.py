@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of what Cinder records about its own work: quotas, workers, its image cache."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of what Nova records of compute hosts: their devices, and moves away from them."""

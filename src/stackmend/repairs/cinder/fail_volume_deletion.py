@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Set a volume whose deletion was never completed to `error`.
+
+## What it does
+Sets `volumes.status` to `error`: through the API with `os-reset_status`, in the database the one column. Cinder's
+record that a service works on the volume is removed with it, as Cinder does. The owner, or `openstack volume delete`,
+can then delete the volume again.
+
+## Guards
+The volume is still in `deleting`, has not been updated since the plan, has no live attachment, and no migration of it
+is in progress. Consent is required by name: no record shows whether a driver is still overwriting the data.
+
+## Undo
+In the database the status and the record are restored. Cinder's API does not set `deleting`, so that the call cannot
+be undone; the volume can be deleted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.cloud.evidence import attachments
+from stackmend.model.finding import Row
+from stackmend.model.operations.block_storage import ResetStatus
+from stackmend.model.protocols import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import Risk, Step
+from stackmend.repairs.calls import api_of, guarded, shown
+from stackmend.repairs.common import change
+from stackmend.repairs.volume_rows import work_dropped
+
+
+def api(target: Row, live: Live) -> Iterator[Step]:
+    """An API call to Cinder; none if the volume is no longer being deleted."""
+    if not list(db(target, live)):
+        return
+    made = ResetStatus(volume=str(target["volume"]), status="error")
+    found = api_of(live).look(made)
+    shown(found, "volume")
+    yield guarded(made, found, ("status", "migration", "attachments"))
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on Cinder's database; none if the volume is no longer being deleted."""
+    seen = attachments.read(live, target["volume"])
+    if seen.row is not None and seen.row["deleted"]:
+        return
+    volume = seen.live()
+    if volume["status"] != "deleting":
+        return
+    if seen.attachments:
+        raise CannotRepair(f"volume {seen.volume} has an attachment: find out which server uses it")
+    guards = ("host", "migration_status", "deleted", "updated_at")
+    yield change(live, "cinder", "volumes", volume, {"status": "error"}, guards)
+    yield from work_dropped(live, "Volume", seen.volume)
+
+
+REPAIR = Repair(
+    name="fail-volume-deletion",
+    risk=Risk.UNSAFE,
+    why="no record shows whether a driver is still deleting or overwriting the data",
+    resource="volume",
+    checks=("volume-stuck-deleting",),
+    strategies={"api": api, "db": db},
+)

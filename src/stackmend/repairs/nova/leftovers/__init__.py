@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repairs of rows that deleted servers leave behind."""
