@@ -95,7 +95,7 @@ def openstack(tmp_path: Path) -> Callable[..., Ran]:
 @pytest.fixture(scope="session")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A small healthy cloud in SQLite files, which is never changed."""
-    built = build(tmp_path_factory.mktemp("original"), servers=120)
+    built = build(tmp_path_factory.mktemp("original"), servers=240)
     yield built
     built.close()
 

@@ -64,6 +64,9 @@ class Check:
     codes: Mapping[str, str] = field(default_factory=dict)
     status: Status = Status.STABLE
     ages: Mapping[str, int] = field(default_factory=dict)  #: seconds; configurable per site
+    #: the :attr:`ages` that are part of what is wrong: how long a passing state, or the silence of a heartbeat, is
+    #: normal. A younger row is healthy; within any other age it is suspected (``--include-young``)
+    lasting: frozenset[str] = frozenset()
     #: sources whose failure rules out any verdict (R2): "nova_api", "cells" (every cell), "neutron", ...
     needs: frozenset[str] = frozenset()
     #: tables without which it finds less, but nothing wrong: if an API does not show one, the check runs and is

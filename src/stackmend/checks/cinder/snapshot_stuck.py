@@ -51,6 +51,7 @@ CHECK = Check(
         "cinder_backups": {"snapshot_id": "snapshot"},
     },
     ages={"grace": 3600, "refused": 600},
+    lasting=frozenset({"grace", "refused"}),
     settle=False,
     # live snapshots of deleted volumes have a check of their own
     sql="""

@@ -46,6 +46,7 @@ CHECK = Check(
         "cinder_migration_destinations": {"source_id": "source"},
     },
     ages={"stalled": 86400, "alone": 21600},
+    lasting=frozenset({"stalled", "alone"}),
     by_hand="find out which copy is used (the _name_id of volume {source}, and virsh dumpxml of its guest). Then clear"
     " the migration with 'cinder reset-state --reset-migration-status {source}', and delete the copy that nothing uses"
     " with 'openstack volume delete --force'",

@@ -53,6 +53,7 @@ CHECK = Check(
         **idle("server"),
     },
     ages={"grace": 900},
+    lasting=frozenset({"grace"}),
     by_hand="no database shows whether the guest of server {server} has the disk. If it has one with serial {volume}"
     " (virsh dumpxml), complete the attachment; if not, let Nova detach the volume. See 'stackmend check show"
     " volume-stuck-attaching'",

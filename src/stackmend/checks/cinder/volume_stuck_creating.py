@@ -42,6 +42,7 @@ CHECK = Check(
     needs=frozenset({"cinder"}),
     reads={"cinder_volumes": {"id": "volume"}},
     ages={"grace": 7200},
+    lasting=frozenset({"grace"}),
     settle=False,
     sql="""
         SELECT id AS volume, project_id AS project, host AS backend, size AS size, status AS status,

@@ -48,6 +48,7 @@ CHECK = Check(
         "cinder_services": {},
     },
     ages={"grace": 3600, "clearing": 86400, "alive": 600},
+    lasting=frozenset({"grace", "clearing", "alive"}),
     settle=False,
     sql="""
         WITH stuck AS (

@@ -58,6 +58,7 @@ CHECK = Check(
         **idle("server"),
     },
     ages={"grace": 900},
+    lasting=frozenset({"grace"}),
     # one pair of volume and server represents the volume: a damaged one, if any (multi-attach)
     sql=f"""
         WITH {stuck_volumes("detaching")}, pairs AS (

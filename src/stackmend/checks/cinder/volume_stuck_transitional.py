@@ -61,6 +61,7 @@ CHECK = Check(
         "cinder_transfers": {"volume_id": "volume"},
     },
     ages={"grace": 3600, "upload": 21600},
+    lasting=frozenset({"grace", "upload"}),
     settle=False,
     sql="""
         WITH stuck AS (

@@ -47,6 +47,7 @@ CHECK = Check(
         "glance_tasks": {"id": "glance_image_properties.value"},
     },
     ages={"grace": 7200},
+    lasting=frozenset({"grace"}),
     settle=False,
     # a list of stores that is empty is what a finished import leaves
     sql="""

@@ -50,6 +50,7 @@ CHECK = Check(
         "nova_instances": {"uuid": "glance_image_properties.value"},
     },
     ages={"upload": 86400, "queued": 604800},
+    lasting=frozenset({"upload", "queued"}),
     by_hand="ask its owner, then let Glance delete it: openstack image delete {image}. An image that is pending_delete"
     " is removed by glance-scrubber on a node of Glance",
     sql="""

@@ -228,15 +228,18 @@ def too_young(
 ) -> tuple[dict[str, list[dict[str, object]]], tuple[str, ...]]:
     """(check -> rows that only its age keeps out of ``rows``; notes on checks that could not be asked).
 
-    The same SQL, with no row too young. Only checks with an answer and an age are run.
+    The same SQL, with no row too young. Only checks with an answer and an age of doubt are run.
     """
     found: dict[str, list[dict[str, object]]] = {}
     unasked: list[str] = []
     for check in checks:
-        if check.name not in rows or not any({**check.ages, **ages.get(check.name, {})}.values()):
+        own = _doubts(check, ages)
+        if check.name not in rows or not any(own.values()):
             continue
         named = {same(check, row) for row in rows[check.name]}
-        ageless = parameters(check, manifest.now, {check.name: dict.fromkeys(check.ages, _AGELESS)})
+        ageless = parameters(
+            check, manifest.now, {check.name: {**ages.get(check.name, {}), **dict.fromkeys(own, _AGELESS)}}
+        )
         try:
             every = query.rows(check.sql, ageless)
         except StackmendError as problem:
@@ -269,10 +272,18 @@ def suspected(
     check: Check, rows: Iterable[Mapping[str, object]], ages: Mapping[str, Mapping[str, int]]
 ) -> list[Finding]:
     """The findings for rows of :func:`too_young`: never more than candidates."""
-    own = {**check.ages, **ages.get(check.name, {})}
-    text = ", ".join(f"{name} < {_span(seconds)}" for name, seconds in own.items())
+    text = ", ".join(f"{name} < {_span(seconds)}" for name, seconds in _doubts(check, ages).items())
     found = findings_of(check, rows, State.CANDIDATE)
     return [replace(finding, young=True, unsure=f"too young to tell: {text}") for finding in found]
+
+
+def _doubts(check: Check, ages: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """The ages, in seconds at this site, under which something wrong may be work in progress."""
+    return {
+        name: ages.get(check.name, {}).get(name, usual)
+        for name, usual in check.ages.items()
+        if name not in check.lasting
+    }
 
 
 def _span(seconds: int) -> str:

@@ -52,7 +52,7 @@ CHECK = Check(
         WITH children AS (
             SELECT parent_id, COUNT(CASE WHEN status NOT IN ('creating', 'error') THEN 1 END) AS dependent,
                    COUNT(CASE WHEN status IN ('creating', 'deleting', 'error', 'error_deleting')
-                                OR COALESCE(updated_at, created_at) > $grace THEN 1 END) AS unsettled
+                                OR COALESCE(updated_at, created_at) >= $grace THEN 1 END) AS unsettled
               FROM cinder_dependent_backups
              GROUP BY parent_id
         )

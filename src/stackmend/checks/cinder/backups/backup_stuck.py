@@ -43,6 +43,7 @@ CHECK = Check(
     needs=frozenset({"cinder"}),
     reads={"cinder_backups": {"id": "backup"}, "cinder_services": {}},
     ages={"grace": 3600, "idle": 86400, "alive": 600},
+    lasting=frozenset({"grace", "idle", "alive"}),
     settle=False,
     sql="""
         WITH alive AS (

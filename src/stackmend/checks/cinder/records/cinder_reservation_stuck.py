@@ -34,6 +34,7 @@ CHECK = Check(
     needs=frozenset({"cinder"}),
     reads={"cinder_reservations": {"id": "reservation"}},
     ages={"expired": 90000},
+    lasting=frozenset({"expired"}),
     settle=False,
     sql="""
         SELECT id AS reservation, project_id AS project, resource AS what, delta AS delta, expire AS expired,

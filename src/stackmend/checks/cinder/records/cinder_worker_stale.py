@@ -45,6 +45,7 @@ CHECK = Check(
         "cinder_snapshots": {"id": "cinder_workers.resource_id"},
     },
     ages={"grace": 86400},
+    lasting=frozenset({"grace"}),
     settle=False,
     # Cinder has a row of type SENTINEL for its own use
     sql="""

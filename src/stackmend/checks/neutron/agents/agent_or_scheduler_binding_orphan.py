@@ -50,6 +50,7 @@ CHECK = Check(
         "neutron_l3_fellows": {"router_id": "neutron_routerl3agentbindings.router_id"},
     },
     ages={"grace": 3600, "gone": 30 * 86400},
+    lasting=frozenset({"grace", "gone"}),
     settle=False,
     by_hand=(
         "start it on {host}. If it is not to come back: for each of its networks, openstack network agent add network"

@@ -38,6 +38,7 @@ CHECK = Check(
         "neutron_agents": {"id": "neutron_ha_router_agent_port_bindings.l3_agent_id"},
     },
     ages={"alive": 300},
+    lasting=frozenset({"alive"}),
     by_hand=(
         "on {host} and on {other}, 'ip netns exec qrouter-{router} ip address' shows who has the router's addresses. If"
         " both: mend the HA network between them, or for one: openstack network agent remove router --l3 <agent>"

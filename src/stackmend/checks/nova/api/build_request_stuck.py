@@ -42,6 +42,7 @@ CHECK = Check(
         "nova_instances": {"uuid": "server"},
     },
     ages={"grace": 3600},
+    lasting=frozenset({"grace"}),
     by_hand="if the scheduler is not merely slow, delete the server: openstack server delete {server}",
     sql="""
         SELECT b.instance_uuid AS server, MIN(b.project_id) AS project, MIN(CAST(b.created_at AS VARCHAR)) AS requested,

@@ -46,6 +46,7 @@ CHECK = Check(
     },
     spares=frozenset({"nova_migrations.deleted"}),
     ages={"idle": 600, "grace": 7200},
+    lasting=frozenset({"idle", "grace"}),
     sql="""
         SELECT s.uuid AS server, s.cell, s.host, m.id AS record, m.status, m.dest_compute,
                CASE WHEN m.status = 'done' THEN 'done' ELSE 'begun' END AS code

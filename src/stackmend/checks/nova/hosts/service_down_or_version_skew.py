@@ -52,6 +52,7 @@ CHECK = Check(
     needs=frozenset({"cells", "cinder"}),
     reads={"nova_services": {}, "cinder_services": {"host": "host"}},
     ages={"silent": 7 * 86400, "reporting": 120},
+    lasting=frozenset({"silent", "reporting"}),
     by_hand="{remedy}",
     # services of APIs are registered once and never report again; Nova's API does not list them either
     sql=f"""

@@ -34,6 +34,7 @@ CHECK = Check(
     needs=EVERY_SERVER,
     reads={**existence(), "nova_orphans": {"instance_uuid": "server"}},
     ages={"expired": 86400},
+    lasting=frozenset({"expired"}),
     sql="""
         SELECT o.instance_uuid AS server, o.cell, COUNT(o.row_id) AS "rows",
                STRING_AGG(DISTINCT o.child, ', ' ORDER BY o.child) AS "tables"

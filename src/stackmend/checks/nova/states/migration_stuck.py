@@ -51,6 +51,7 @@ CHECK = Check(
     key=("server", "migration"),
     reads={**idle(), "nova_services": {}},
     ages={"idle": 900, "grace": 3600, "stuck": 7200, "long": 21600, "alive": 600},
+    lasting=frozenset({"idle", "grace", "stuck", "long", "alive"}),
     explained_by={"server-stuck-deleting": {"server": "server"}, "server-wrong-host": {"server": "server"}},
     by_hand="{way}",
     sql=f"""

@@ -52,6 +52,7 @@ CHECK = Check(
         "nova_services": {},
     },
     ages={"idle": 600, "grace": 1800, "alive": 600},
+    lasting=frozenset({"idle", "grace", "alive"}),
     by_hand="{way}",
     sql=f"""
         WITH stuck AS (

@@ -55,6 +55,7 @@ CHECK = Check(
     key=("server",),
     reads={**idle(), "nova_services": {}},
     ages={"quick": 900, "grace": 7200, "long": 21600, "alive": 600},
+    lasting=frozenset({"quick", "grace", "long", "alive"}),
     explained_by={
         "migration-stuck": {"server": "server"},
         "server-image-missing": {"server": "server"},

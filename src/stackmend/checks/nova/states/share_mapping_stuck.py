@@ -40,6 +40,7 @@ CHECK = Check(
     key=("server", "share"),
     reads={**idle(), "nova_unsettled_shares": {"instance_uuid": "server"}},
     ages={"idle": 600, "grace": 3600},
+    lasting=frozenset({"grace"}),
     by_hand=(
         "make sure that server {server} is stopped (openstack server stop {server}) and that nova-compute on {host}"
         " runs, then let Nova detach the share: DELETE /servers/{server}/shares/{share} with microversion 2.97. Attach"
