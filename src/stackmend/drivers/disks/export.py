@@ -49,9 +49,11 @@ def _locked(path: str) -> int:
     return file
 
 
-def _with_parent() -> None:
-    """Make the server end with this process, however that ends."""
+def _end_with(parent: int) -> None:
+    """Make the server end with the process that starts it, however that ends."""
     ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before it was asked for
+        os._exit(1)
 
 
 def _pump(read: int, write: int) -> None:
@@ -86,12 +88,13 @@ def main() -> int:
     os.write(1, BEGINS)
     # the socket is passed as by systemd: as number 3, to the process whose id is in the environment
     start = 'exec 3<&"$0"; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+    own = os.getpid()
     server = subprocess.Popen(  # noqa: S603 - what it was told to run
         ["sh", "-c", start, str(listening.fileno()), *sys.argv[between + 1 :]],  # noqa: S607 - whichever the host has
         stdin=subprocess.DEVNULL,
         stdout=2,
         pass_fds=(listening.fileno(),),
-        preexec_fn=_with_parent,
+        preexec_fn=lambda: _end_with(own),
     )
     listening.close()
 
