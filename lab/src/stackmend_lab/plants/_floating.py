@@ -11,8 +11,11 @@ from stackmend_lab.plants._networks import OLD, free_address, ipam_of, standard
 
 
 def gateway(cloud: CloudRows) -> dict[str, Any]:
-    """The gateway port of a router: ``device_id`` is the router, ``network_id`` the external network."""
-    sql = "SELECT id, device_id, network_id FROM ports WHERE device_owner = 'network:router_gateway' ORDER BY id"
+    """The gateway port of the oldest router: ``device_id`` is the router, ``network_id`` the external network."""
+    sql = (
+        "SELECT p.id, p.device_id, p.network_id FROM ports p JOIN routers r ON r.id = p.device_id"
+        " AND r.gw_port_id = p.id WHERE p.device_owner = 'network:router_gateway' ORDER BY r.standard_attr_id"
+    )
     return cloud.rows("neutron", sql)[0]
 
 

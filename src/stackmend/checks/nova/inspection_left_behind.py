@@ -37,7 +37,6 @@ CHECK = Check(
     by_hand="ask who approved it whether it is over; then 'stackmend disk release {server}'",
     reads={"nova_instances": {"uuid": "server"}, "nova_inspections": {"instance_uuid": "server"}},
     ages={"begun": 86400},
-    lasting=frozenset({"begun"}),
     settle=False,
     sql="""
         SELECT s.uuid AS server, s.cell, s.host, s.vm_state, i.reason,

@@ -49,12 +49,14 @@ CHECK = Check(
     },
     ages={"idle": 900, "stuck": 7200},
     explained_by={"server-on-nonexistent-host": {"server": "server"}},
+    # a host whose clock is ahead must not make the others look dead
     # NULLIF, not <>: the planner may use an inequality between two tables as a join condition
     sql="""
         WITH beating AS (
             SELECT v.cell, v.host
               FROM nova_services v
-              JOIN (SELECT w.cell, MAX(w.updated_at) AS newest FROM nova_services w
+              JOIN (SELECT w.cell, COALESCE(MAX(CASE WHEN w.updated_at <= $now THEN w.updated_at END), $now) AS newest
+                      FROM nova_services w
                      WHERE w."binary" = 'nova-compute' AND NOT w.deleted GROUP BY w.cell) t ON t.cell = v.cell
              WHERE v."binary" = 'nova-compute' AND NOT v.deleted AND NOT COALESCE(v.forced_down, FALSE)
                AND v.updated_at >= t.newest - INTERVAL 60 SECOND),
