@@ -9,8 +9,10 @@ configured.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 from stackmend.engine.auditing.ask import parameters, standing
 from stackmend.engine.auditing.confirm import Rows
@@ -157,12 +159,15 @@ def _compared(
 
 
 def _differences(label: str, ours: Query, theirs: Query) -> Iterator[tuple[set[str], str]]:
-    """(ids concerned, difference) for each object that the two sides show differently."""
+    """(ids concerned, difference) for each object that the two sides show differently.
+
+    If a side has several rows of one object, as for a server in two cells, one that the other side shows is enough.
+    """
     of = _OBJECTS[label]
-    sql = f'SELECT {", ".join((of.key, *of.columns))} FROM "{label}" WHERE {of.where}'
-    left, right = ({alike(row[of.key]): row for row in side.rows(sql, {})} for side in (ours, theirs))
+    left, right = (_by_key(of, side.rows(_selected(label, of), {})) for side in (ours, theirs))
     for name in sorted(left.keys() | right.keys()):
-        one, other = left.get(name), right.get(name)
+        pairs = list(product(left.get(name, [None]), right.get(name, [None])))
+        one, other = min(pairs, key=lambda pair: len(_unequal(of, *pair)))
         ids = {name} | {
             alike(row[c]) for row in (one, other) if row for c in of.columns if c.endswith(("_id", "_uuid"))
         }
@@ -172,9 +177,26 @@ def _differences(label: str, ours: Query, theirs: Query) -> Iterator[tuple[set[s
                 f"{of.what} {name} is {'not ' if one is None else ''}in the database, but {_shown(other)} by its API",
             )
             continue
-        for column in of.columns:
-            if alike(one[column] or "") != alike(other[column] or ""):
-                yield ids, f"{column} of {of.what} {name} is {one[column]} in the database, {other[column]} in its API"
+        for column in _unequal(of, one, other):
+            yield ids, f"{column} of {of.what} {name} is {one[column]} in the database, {other[column]} in its API"
+
+
+def _selected(label: str, of: _Object) -> str:
+    return f'SELECT {", ".join((of.key, *of.columns))} FROM "{label}" WHERE {of.where}'
+
+
+def _by_key(of: _Object, rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any] | None]]:
+    found: dict[str, list[Mapping[str, Any] | None]] = {}
+    for row in rows:
+        found.setdefault(alike(row[of.key]), []).append(row)
+    return found
+
+
+def _unequal(of: _Object, one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> list[str]:
+    """The columns in which two rows differ; none if there is only one."""
+    if one is None or other is None:
+        return []
+    return [column for column in of.columns if alike(one[column] or "") != alike(other[column] or "")]
 
 
 def _shown(row: Mapping[str, object] | None) -> str:
