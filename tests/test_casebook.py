@@ -63,9 +63,8 @@ class Stage:
     untrue: frozenset[str]  #: what of its volumes was not as in the table before anything was broken
 
     def ready(self) -> None:
-        """Healthy again, and of today: it stands there for as long as the session lasts."""
-        self.cloud.restore()
-        self.cloud.renew()
+        """Healthy again."""
+        self.cloud.reset()
 
     def left(self) -> set[str]:
         """What is not as it should be about volumes by now, though the audit may not say so."""

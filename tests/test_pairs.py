@@ -133,7 +133,7 @@ def possible(cloud: Cloud) -> list[tuple[Case, Case]]:
             with suppress(*IMPOSSIBLE):
                 Pair(one, other).make(cloud)
                 found.append((one, other))
-    cloud.restore()
+    cloud.reset()
     return found
 
 
@@ -147,7 +147,6 @@ def pairs(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     toml.write_text(cloud.toml(), encoding="utf-8")
     both = possible(cloud)
     step = max(1, len(both) // SOME) if request.param == "some" else 1
-    cloud.renew()
     chosen = [Pair(*two) for two in both[::step]]
     for pair in chosen:
         pair.make(cloud)

@@ -67,7 +67,7 @@ class Bench:
 
     def again(self, folder: Path) -> Bench:
         """The same, broken anew, in another folder."""
-        self.cloud.restore()
+        self.cloud.reset()
         found = Bench(self.cloud, folder)
         found.plan.write_text(self.plan.read_text())
         return found

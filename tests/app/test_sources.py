@@ -38,7 +38,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 @pytest.fixture
 def cloud(built: Cloud) -> Cloud:
     """The cloud as it was built."""
-    built.restore()
+    built.reset()
     return built
 
 

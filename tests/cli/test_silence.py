@@ -77,7 +77,7 @@ def built(mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def place(built: Place, tmp_path: Path) -> Place:
     """The same, as it was planted, with nothing run yet."""
-    built.cloud.restore()
+    built.cloud.reset()
     return Place(built.server, built.cloud, tmp_path)
 
 

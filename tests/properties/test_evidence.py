@@ -236,12 +236,12 @@ def attack(files: Files, name: str, damage: Damage, *, read: bool, excused: froz
 
     ``excused``: checks that may no longer find what they found.
     """
-    files.cloud.restore()
+    files.cloud.reset()
     damage(files)
     try:
         report = files.look()
     finally:
-        files.cloud.restore()
+        files.cloud.reset()
     silent = {check for check, r in report.checks.items() if r.outcome is not CheckOutcome.OK}
     before, after = _marks(files.before.findings), _marks(report.findings)
     wrong = [
@@ -334,13 +334,13 @@ def test_a_second_look_at_the_wrong_source(healthy: Files) -> None:
         "placement": ("allocation-orphan",),
     }
     for database, names in asked.items():
-        healthy.cloud.restore()
+        healthy.cloud.reset()
         healthy.empty(database)
         with CloudSession.of(healthy.config()).asking(catalogue.checks()) as again:
             answer = again({name: [row] for name in names})
         assert answer.rows == {}
         assert all("it has none of the" in answer.unknown[name] for name in names)
-    healthy.cloud.restore()
+    healthy.cloud.reset()
 
 
 @pytest.mark.attack("exchanges a database, and asks what needs no audit")
@@ -352,18 +352,18 @@ def test_what_is_told_without_an_audit(healthy: Files) -> None:
         return ports_of(config, "server", uuid)
 
     for ask, database in ((ports, "neutron"), (where, "neutron"), (where, "placement"), (ports, "cell:cell1")):
-        healthy.cloud.restore()
+        healthy.cloud.reset()
         assert ask(healthy.config(), server.uuid)
         healthy.empty(database)
         with pytest.raises(SourceError, match="it has none of the"):
             ask(healthy.config(), server.uuid)
-    healthy.cloud.restore()
+    healthy.cloud.reset()
 
 
 @pytest.mark.attack("exchanges a database between a plan by request and its application")
 def test_a_request_that_is_planned_again_at_the_wrong_source(healthy: Files) -> None:
     """The plan of a file is planned again of sources that are believed: on an empty Placement it is stale."""
-    healthy.cloud.restore()
+    healthy.cloud.reset()
     server = healthy.cloud.pick("cell0_error")
     plan = plans.request(healthy.config(), "mark-server-deleted", {"server": server.uuid}, allow_db=True)
     assert len(plan.actions) == 1
@@ -371,13 +371,13 @@ def test_a_request_that_is_planned_again_at_the_wrong_source(healthy: Files) -> 
     before = healthy.cloud.dump()
     result = runs.apply(healthy.config(), plan, accept=("all",), filed=True)
     assert healthy.cloud.dump() == before
-    healthy.cloud.restore()
+    healthy.cloud.reset()
     assert (result.done, result.stale, result.exit) == (0, 1, Exit.STOPPED)
 
 
 def test_providers_that_are_no_compute_nodes(healthy: Files) -> None:
     """Purged nodes with what evacuated servers have left there, and shared storage, make nobody doubt a source."""
-    healthy.cloud.restore()
+    healthy.cloud.reset()
     cloud, servers = healthy.cloud, healthy.cloud.servers("active")[:8]
     classes = {row["name"]: row["id"] for row in cloud.rows("placement", "SELECT id, name FROM resource_classes")}
     for number, server in enumerate(servers):
@@ -390,7 +390,7 @@ def test_providers_that_are_no_compute_nodes(healthy: Files) -> None:
             resource_class_id=classes["DISK_GB" if disk else "VCPU"],
         )  # fmt: skip
     report = healthy.look()
-    healthy.cloud.restore()
+    healthy.cloud.reset()
     assert [source.doubt for source in report.manifest.sources if source.doubt] == []
 
 
@@ -401,23 +401,23 @@ def test_providers_that_are_no_compute_nodes(healthy: Files) -> None:
 ])  # fmt: skip
 def test_a_database_of_another_service(healthy: Files, one: str, other: str, says: str) -> None:
     """It is called what it is, not merely a database without tables."""
-    healthy.cloud.restore()
+    healthy.cloud.reset()
     healthy.swap(one, other)
     report = healthy.look()
-    healthy.cloud.restore()
+    healthy.cloud.reset()
     assert says in report.manifest.failed()[one]
 
 
 @pytest.mark.attack("takes the source away by which a finding would be explained")
 def test_a_child_whose_cause_is_silent(healthy: Files) -> None:
     """A server on the wrong host explains its bindings; without Placement nobody knows, and no binding is mended."""
-    healthy.cloud.restore()
+    healthy.cloud.reset()
     port_binding_wrong_host.plant(healthy.cloud)
     assert [(f.check, f.state) for f in healthy.look().findings] == [("port-binding-wrong-host", State.CONFIRMED)]
     healthy.empty("placement")
     report = healthy.look()
     plan = plan_for(healthy.config(), allow_db=True, settle=0)
-    healthy.cloud.restore()
+    healthy.cloud.reset()
     assert [(f.check, f.state) for f in report.findings] == [("port-binding-wrong-host", State.CANDIDATE)]
     assert "server-wrong-host may explain it, but has no answer: database placement" in report.findings[0].unsure
     assert plan.actions == ()
@@ -428,10 +428,10 @@ def test_a_child_whose_cause_is_silent(healthy: Files) -> None:
 def test_a_server_that_is_mapped_is_no_orphan(healthy: Files) -> None:
     """nova_api maps it to a cell and nobody deleted it: its ports and allocations belong to a server that is lost."""
     server = healthy.cloud.servers("active")[1]
-    healthy.cloud.restore()
+    healthy.cloud.reset()
     healthy.cloud.delete(server.database, "instances", {"uuid": server.uuid})
     report = healthy.look()
-    healthy.cloud.restore()
+    healthy.cloud.reset()
     assert not report.manifest.troubles()
     assert [(f.check, dict(f.key)) for f in report.findings] == [
         ("instance-mapping-without-server", {"server": server.uuid})

@@ -118,7 +118,7 @@ def mended(ground: Ground) -> list[str]:
 
 def assert_whole_after(ground: Ground, names: Sequence[str]) -> None:
     """The property, for these statements in this order."""
-    ground.cloud.restore()
+    ground.cloud.reset()
     for name in names:
         DAMAGE[name](ground)
     agreed = ground.agreed()

@@ -125,7 +125,7 @@ class Ground:
 
     def fresh(self) -> None:
         """Healthy again, with one server to damage."""
-        self.cloud.restore()
+        self.cloud.reset()
         self.server = self.cloud.pick("active")
         self.other = neighbour(self.cloud, self.server)
 

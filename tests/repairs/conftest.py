@@ -30,7 +30,7 @@ def asked_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Clou
 @pytest.fixture
 def desk(asked_cloud: tuple[Cloud, Path], capsys: pytest.CaptureFixture[str]) -> Desk:
     """The cloud, healthy again, and a terminal."""
-    asked_cloud[0].restore()
+    asked_cloud[0].reset()
     return Desk(*asked_cloud, capsys)
 
 
@@ -49,5 +49,5 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture
 def stage(ground: Stage) -> Stage:
     """That cloud, healthy again."""
-    ground.cloud.restore()
+    ground.cloud.reset()
     return ground

@@ -149,7 +149,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 )
 def test_by_name_as_by_a_check(ground: Ground, case: Case, record_property: pytest.RecordProperty) -> None:
     """Refused, nothing to do, or consent is wanted and nothing is written without; the rest loses nothing."""
-    ground.cloud.restore()
+    ground.cloud.reset()
     case.make(ground.cloud)
     ids = ground.touched()
     servers = ground.servers(ids)

@@ -84,7 +84,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture
 def stage(ground: Stage) -> Stage:
     """The cloud, healthy again."""
-    ground.cloud.restore()
+    ground.cloud.reset()
     return ground
 
 

@@ -42,7 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 @pytest.fixture
 def scene(built: Cloud, tmp_path: Path) -> Iterator[Scene]:
     """One host of it whose directory is here, and nothing in it."""
-    built.restore()
+    built.reset()
     with ExitStack() as until:
         yield Scene(built, Instances(tmp_path / "instances"), until)
 

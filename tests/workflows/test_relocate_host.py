@@ -36,7 +36,7 @@ def on_mariadb(tmp_path_factory: pytest.TempPathFactory, mariadb: MariaDB) -> It
 @pytest.fixture
 def files(on_files: Site) -> Site:
     """A cloud in files, healthy but for the host that died."""
-    on_files.cloud.restore()
+    on_files.cloud.reset()
     on_files.settle()
     return on_files
 
@@ -45,7 +45,7 @@ def files(on_files: Site) -> Site:
 def site(request: pytest.FixtureRequest) -> Site:
     """The same on each kind of database."""
     found: Site = request.getfixturevalue(request.param)
-    found.cloud.restore()
+    found.cloud.reset()
     found.settle()
     return found
 

@@ -49,7 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def reporting(site: Site) -> None:
     """The cloud is healthy, and every service reports."""
-    site.cloud.restore()
+    site.cloud.reset()
     for cell in CELLS:
         site.cloud.execute(cell, "UPDATE services SET last_seen_up = :t", {"t": site.cloud.ago(2)})
 

@@ -43,7 +43,7 @@ def stood(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def site(stood: Site) -> Site:
     """It, healthy; the host that is looked at is not the dead one."""
-    stood.cloud.restore()
+    stood.cloud.reset()
     stood.settle()
     stood.services.stubborn = stood.services.late = False
     stood.services.consoles = [LOGIN]

@@ -76,7 +76,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 @pytest.fixture
 def site(built: Cloud, tmp_path: Path) -> Iterator[Site]:
     """Two nodes with nothing in their stores."""
-    built.restore()
+    built.reset()
     account = tmp_path / "account"
     account.mkdir()
     with serving(GlanceFake(built, account)) as fake:

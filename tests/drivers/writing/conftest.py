@@ -47,7 +47,7 @@ def mariadb_place(mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory) ->
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
     """A writer, and the cloud as it was built."""
     cloud, session = request.getfixturevalue(f"{request.param}_place")
-    cloud.restore()
+    cloud.reset()
     return Desk(cloud, session, Sealer(tmp_path / "key"))
 
 
@@ -55,7 +55,7 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
 def on_mariadb(mariadb_place: Place, tmp_path: Path) -> Desk:
     """A writer to the server, and the cloud as it was built."""
     cloud, session = mariadb_place
-    cloud.restore()
+    cloud.reset()
     return Desk(cloud, session, Sealer(tmp_path / "key"))
 
 
@@ -63,5 +63,5 @@ def on_mariadb(mariadb_place: Place, tmp_path: Path) -> Desk:
 def on_sqlite(sqlite_place: Place, tmp_path: Path) -> Desk:
     """A writer to the files, and the cloud as it was built."""
     cloud, session = sqlite_place
-    cloud.restore()
+    cloud.reset()
     return Desk(cloud, session, Sealer(tmp_path / "key"))

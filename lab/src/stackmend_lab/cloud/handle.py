@@ -185,6 +185,11 @@ class Cloud(CloudRows):
         self._now, picked = self._saved
         self._picked = set(picked)
 
+    def reset(self) -> None:
+        """Restore the saved cloud as one of today: it may have stood there for as long as a session of tests lasts."""
+        self.restore()
+        self.renew()
+
     def renew(self) -> None:
         """Make whatever was written in the hour before the build look just written; call it before anything is broken.
 

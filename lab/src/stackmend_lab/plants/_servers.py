@@ -194,8 +194,9 @@ def new_consumer(
         consumer_type_id=None if kind is None else _consumer_type(cloud, kind),
         created_at=cloud.ago(age), updated_at=cloud.ago(age),
     )  # fmt: skip
-    for number, used in ((1, 2), (2, 4096), (3, 40)):
+    classes = {row["name"]: row["id"] for row in cloud.rows("placement", "SELECT id, name FROM resource_classes")}
+    for name, used in (("VCPU", 2), ("MEMORY_MB", 4096), ("DISK_GB", 40)):
         cloud.insert(
             "placement", "allocations", resource_provider_id=provider_id, consumer_id=consumer,
-            resource_class_id=number, used=used, created_at=cloud.ago(age), updated_at=cloud.ago(age),
+            resource_class_id=classes[name], used=used, created_at=cloud.ago(age), updated_at=cloud.ago(age),
         )  # fmt: skip
