@@ -24,6 +24,13 @@ def iso(text: Any) -> str | None:
     return None if text is None else f"{str(text)[:19].replace(' ', 'T')}Z"
 
 
+def _of(only: str | None, sql: str, column: str) -> tuple[str, dict[str, Any]]:
+    """The statement, narrowed to one value, with its parameters: confirming a finding asks for one thing at a time."""
+    if only is None:
+        return sql, {}
+    return f"{sql} {'AND' if ' WHERE ' in sql else 'WHERE'} {column} = :only", {"only": only}
+
+
 class ShowingFake(Fake):
     """The services with their lists. ``page``: members of one page; ``down``: cells that do not answer."""
 
@@ -94,9 +101,10 @@ class ShowingFake(Fake):
 
     # -- Nova
 
-    def instances(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(cell, row) of every server, deleted ones too, and those that are being built."""
-        for row in self.cloud.rows("nova_api", "SELECT * FROM build_requests WHERE instance_uuid IS NOT NULL"):
+    def instances(self, only: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(cell, row) of every server, or of one, deleted ones too, and those that are being built."""
+        sql = "SELECT * FROM build_requests WHERE instance_uuid IS NOT NULL"
+        for row in self.cloud.rows("nova_api", *_of(only, sql, "instance_uuid")):
             unborn = dict.fromkeys(("host", "node", "launched_at", "terminated_at", "task_state", "power_state"))
             shown = {
                 "uuid": row["instance_uuid"],
@@ -107,11 +115,13 @@ class ShowingFake(Fake):
             }
             yield BUILD, {**unborn, **shown, "project_id": row["project_id"], "created_at": row["created_at"]}
         sql = "SELECT m.instance_uuid, c.name FROM instance_mappings m JOIN cell_mappings c ON c.id = m.cell_id"
-        home = {row["instance_uuid"]: f"cell:{row['name']}" for row in self.cloud.rows("nova_api", sql)}
-        marker, shown = "00000000-0000-0000-0000-000000000000", list[tuple[str, dict[str, Any]]]()
+        rows = self.cloud.rows("nova_api", *_of(only, sql, "m.instance_uuid"))
+        home = {row["instance_uuid"]: f"cell:{row['name']}" for row in rows}
+        shown = list[tuple[str, dict[str, Any]]]()
         for cell in CELLS:
-            rows = self.cloud.rows(cell, "SELECT * FROM instances WHERE uuid <> :m ORDER BY id", {"m": marker})
-            shown += [(cell, row) for row in rows if not row["hidden"]]
+            sql = "SELECT * FROM instances WHERE uuid <> '00000000-0000-0000-0000-000000000000'"
+            rows = self.cloud.rows(cell, *_of(only, sql, "uuid"))
+            shown += [(cell, row) for row in sorted(rows, key=lambda row: int(row["id"])) if not row["hidden"]]
         at_home = {row["uuid"] for cell, row in shown if not row["deleted"] and home.get(row["uuid"]) == cell}
         # of a server that is live in several cells, the row in the one that it is mapped to
         for cell, row in shown:
@@ -156,7 +166,7 @@ class ShowingFake(Fake):
             raise RefusedError(403, "Policy doesn't allow os_compute_api:servers:detail:get_all_tenants")
         gone, soft = "deleted" in asked, "soft_deleted" in asked
         found, requested = [], set()
-        for cell, row in self.instances():
+        for cell, row in self.instances(asked.get("uuid", [None])[0]):
             if row["uuid"] in requested:
                 continue  # Nova lists each server once, build requests first
             requested |= {row["uuid"]} if cell == BUILD else set()
@@ -172,7 +182,7 @@ class ShowingFake(Fake):
 
     def one_server(self, _: Any, name: str) -> Reply:
         # a server that is mapped to a cell comes from there, whatever is left of its build request
-        for cell, row in sorted(self.instances(), key=lambda pair: pair[0] == BUILD):
+        for cell, row in sorted(self.instances(name), key=lambda pair: pair[0] == BUILD):
             if row["uuid"] == name and not row["deleted"]:
                 return 200, {"server": self.look(cell, row)}
         raise RefusedError(404, f"Instance {name} could not be found.")
@@ -257,10 +267,12 @@ class ShowingFake(Fake):
         sql = (
             "SELECT p.*, b.host, b.vif_type, b.vnic_type, a.created_at, a.updated_at, a.description, a.revision_number"
             " FROM ports p JOIN standardattributes a ON a.id = p.standard_attr_id"
-            " LEFT JOIN ml2_port_bindings b ON b.port_id = p.id AND b.status = 'ACTIVE' ORDER BY p.id"
+            " LEFT JOIN ml2_port_bindings b ON b.port_id = p.id AND b.status = 'ACTIVE'"
         )
+        column, (only, *more) = next(((n, asked[n]) for n in ("id", "device_id") if n in asked), ("id", [None]))
         found = []
-        for row in self.cloud.rows("neutron", sql):
+        rows = self.cloud.rows("neutron", *_of(None if more else only, sql, f"p.{column}"))
+        for row in sorted(rows, key=lambda row: str(row["id"])):
             if any(row[name] not in asked[name] for name in ("id", "device_id") if name in asked):
                 continue
             same = ("id", "project_id", "device_id", "device_owner", "mac_address", "network_id", "status", "name")
@@ -317,11 +329,12 @@ class ShowingFake(Fake):
 
     def list_attachments(self, _: Any, query: str) -> Reply:
         asked = parse_qs(query)
-        rows = self.cloud.rows("cinder", "SELECT * FROM volume_attachment WHERE deleted = 0 ORDER BY id")
+        sql = "SELECT * FROM volume_attachment WHERE deleted = 0"
+        rows = self.cloud.rows("cinder", *_of(asked.get("volume_id", [None])[0], sql, "volume_id"))
         found = [
             {"id": row["id"], "volume_id": row["volume_id"], "instance": row["instance_uuid"],
              "status": row["attach_status"]}
-            for row in rows if asked.get("volume_id", [row["volume_id"]])[0] == row["volume_id"]
+            for row in sorted(rows, key=lambda row: str(row["id"]))
         ]  # fmt: skip
         return self.paged("attachments", "/volume/v3/attachments", found, query, linked=False)
 
