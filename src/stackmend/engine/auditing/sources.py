@@ -119,17 +119,39 @@ def sample(collector: Collector, expectations: Iterable[Expectation]) -> list[Do
 
     A source that cannot be read raises no doubt here: whoever needs it will get the error.
     """
-    found: list[Doubt] = []
+    some = list(expectations)
+    found = {name: doubts for part in _together(some) for name, doubts in _sampled(collector, part).items()}
+    return [doubt for one in some for doubt in found.get(one.name, [])]
+
+
+def _together(expectations: Iterable[Expectation]) -> list[list[Expectation]]:
+    """Those that read the same rows of the tables that they share: one narrow read serves them all."""
+    parts: list[list[Expectation]] = []
     for one in expectations:
-        try:
-            query = collector.recollect(one.reads, [{}])
-        except SourceError:
-            continue
-        try:
-            found += _failing(query, one)
-        finally:
-            query.close()
-    return found
+        agreeing = (part for part in parts if all(_agree(one, other) for other in part))
+        if part := next(agreeing, None):
+            part.append(one)
+        else:
+            parts.append([one])
+    return parts
+
+
+def _agree(one: Expectation, other: Expectation) -> bool:
+    return all(other.reads.get(label, scope) == scope for label, scope in one.reads.items())
+
+
+def _sampled(collector: Collector, part: Sequence[Expectation]) -> dict[str, list[Doubt]]:
+    """Expectation -> doubts; an expectation whose sources cannot be read is left out."""
+    try:
+        query = collector.recollect({label: scope for one in part for label, scope in one.reads.items()}, [{}])
+    except SourceError:
+        if len(part) == 1:
+            return {}
+        return {name: doubts for one in part for name, doubts in _sampled(collector, [one]).items()}
+    try:
+        return {one.name: _failing(query, one) for one in part}
+    finally:
+        query.close()
 
 
 def _failing(query: Query, one: Expectation) -> list[Doubt]:
