@@ -42,6 +42,13 @@ def on_sqlite(sqlite_place: Ground) -> Ground:
 
 
 @pytest.fixture
+def of_today(on_sqlite: Ground) -> Ground:
+    """The cloud in files, for whole audits: its services reported just now, however long it has stood there."""
+    on_sqlite.cloud.renew()
+    return on_sqlite
+
+
+@pytest.fixture
 def on_mariadb(mariadb_place: Ground) -> Ground:
     """The cloud on a server as it was built, nothing run yet."""
     mariadb_place.fresh()

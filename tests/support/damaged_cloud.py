@@ -108,7 +108,7 @@ class Ground:
 
     def fresh(self) -> None:
         """Restore the saved rows, an empty journal, and the id counters."""
-        self.cloud.reset()
+        self.cloud.restore()
         for database, table in self.numbered:
             self.cloud.execute(database, f"ALTER TABLE {table} AUTO_INCREMENT = 1")
         self.forget()

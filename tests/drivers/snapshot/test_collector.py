@@ -63,7 +63,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 @pytest.fixture
 def cloud(built: Cloud) -> Cloud:
     """The cloud as it was built."""
-    built.reset()
+    built.restore()
     return built
 
 
@@ -168,7 +168,7 @@ SCOPES = [
 @pytest.fixture(scope="module")
 def whole(built: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckQuery]:
     """Everything of the cloud, collected once."""
-    built.reset()
+    built.restore()
     folder = tmp_path_factory.mktemp("whole")
     (folder / "cloud.toml").write_text(built.toml(), encoding="utf-8")
     databases = connect(load(str(folder / "cloud.toml")))
