@@ -40,7 +40,7 @@ CHECK = Check(
         **idle("server"),
     },
     ages={"grace": 3600, "idle": 600},
-    lasting=frozenset({"grace", "idle"}),
+    lasting=frozenset({"grace"}),
     sql="""
         WITH reserved AS (
             SELECT a.id, a.volume_id, a.instance_uuid, COALESCE(a.updated_at, a.created_at) AS since
