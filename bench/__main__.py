@@ -69,10 +69,10 @@ def measured(folder: Path, options: Options) -> dict[str, Any]:
         say(f"building a cloud of {options.servers:,} servers")
         begin = time.perf_counter()
         cloud = build(server, servers=options.servers, seed=1)
-        planted = sum(1 for case in broken() if case.make(cloud))
+        planted = [contests.name(*found) for case in broken() for found in case.findings(cloud)]
         built = time.perf_counter() - begin
         analyse(server, cloud)
-        say(f"built in {built:.0f} s, {planted} objects broken")
+        say(f"built in {built:.0f} s, {len(planted)} findings planted")
         config = folder / "stackmend.toml"
         config.write_text(cloud.toml(), encoding="utf-8")
         ground = contests.Ground(server, cloud, config, folder, planted, options.rounds)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from stackmend.drivers.snapshot.query import open_snapshot
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.ask import ask
 from stackmend.model.errors import Exit
+from stackmend.model.finding import jsonable
 from stackmend_lab.cloud import Cloud
 from stackmend_lab.mariadb import MariaDB
 
@@ -36,7 +38,7 @@ class Ground:
     cloud: Cloud
     config: Path
     folder: Path
-    planted: int
+    planted: list[str]  #: every finding that an audit has to name, by :func:`name`
     rounds: int
 
 
@@ -50,21 +52,32 @@ def reading(ground: Ground) -> dict[str, Any]:
     for number in range(ground.rounds + 1):
         say(f"reading, round {number} of {ground.rounds}")
         audit, client, drain = costs if number else (Cost(), Cost(), Cost())
-        found = len(json.loads(child(audit, argv, dict(os.environ), {Exit.FINDINGS})))
-        if found != ground.planted:
-            raise RuntimeError(f"{found} findings, {ground.planted} things are broken")
+        found = json.loads(child(audit, argv, dict(os.environ), {Exit.FINDINGS}))
+        _same([name(one["check"], one["key"]) for one in found], ground.planted)
         timed(client, lambda: baselines.client_stream(ground.server, statements))
         received = timed(drain, lambda: baselines.raw_drain(ground.server, statements))
     audit, client, drain = costs
     return {
         "wire_mib": received >> 20,
-        "findings": ground.planted,
+        "findings": len(ground.planted),
         "audit": audit.as_dict(),
         "a_mariadb_quick": client.as_dict(),
         "b_raw_drain": drain.as_dict(),
         "audit_to_a": ratio(audit, client),
         "audit_to_b": ratio(audit, drain),
     }
+
+
+def name(check: str, key: Mapping[str, Any]) -> str:
+    """The name of a finding, for comparison."""
+    return f"{check} {json.dumps(jsonable(dict(key)), sort_keys=True)}"
+
+
+def _same(found: list[str], planted: list[str]) -> None:
+    """RuntimeError with what only one side has."""
+    more, less = Counter(found) - Counter(planted), Counter(planted) - Counter(found)
+    if more or less:
+        raise RuntimeError(f"not planted: {sorted(more)}; not found: {sorted(less)}")
 
 
 def asking(ground: Ground) -> dict[str, Any]:

@@ -76,13 +76,11 @@ class Owners:
         """Make the case in the cloud; returns the name of its finding, see :func:`name_of`."""
         try:
             noted = _Noted(cloud, self._seen.setdefault(case, set()))
-            key = case.make(noted)
-            more = [name_of(check, other) for check, other in case.beside(noted, key)]
+            finding, *more = (name_of(check, key) for check, key in case.findings(noted))
         except Exception as problem:
             raise DisagreementError(
                 f"{case} could not be made: {type(problem).__name__}: {problem}", [case]
             ) from problem
-        finding = name_of(case.check, key)
         self._findings |= dict.fromkeys([finding, *more], case)
         self._beside[case] = more
         return finding

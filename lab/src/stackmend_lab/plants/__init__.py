@@ -40,6 +40,11 @@ class Case:
     def __str__(self) -> str:
         return f"{self.check}:{self.variant}"
 
+    def findings(self, cloud: CloudRows) -> list[tuple[str, dict[str, Any]]]:
+        """Break the object; returns (check, key) of everything that an audit finds of it."""
+        key = self.make(cloud)
+        return [(self.check, key), *self.beside(cloud, key)]
+
 
 @cache
 def modules() -> dict[str, ModuleType]:

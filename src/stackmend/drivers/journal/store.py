@@ -7,6 +7,8 @@ With a database server, a run started on one controller can be resumed on anothe
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -27,6 +29,8 @@ from stackmend.model.step import StepState
 VERSION = "2"
 #: older versions whose tables are all among those below: the missing ones are added
 _OLDER = ("1",)
+#: seconds to wait for another process that writes to a file
+_LOCKED = 30
 #: rows per statement, so that packets do not get too large
 _CHUNK = 1000
 
@@ -350,7 +354,7 @@ class DatabaseJournal:
 
     def _options(self) -> dict[str, Any]:
         if self._url.get_backend_name() == "sqlite":
-            return {"connect_args": {"timeout": 30}}
+            return {"connect_args": {"timeout": _LOCKED}}
         options: dict[str, Any] = {"pool_pre_ping": True}
         if self._url.get_backend_name() in ("mysql", "mariadb"):
             seconds = max(1, round(self._silence))
@@ -402,12 +406,10 @@ class DatabaseJournal:
             return
         if self._url.get_backend_name() == "sqlite" and self._url.database not in (None, "", ":memory:"):
             _private(Path(str(self._url.database)))
-        _META.create_all(self._engine)
+        self._create()
         with self._engine.begin() as connection:
             found = connection.execute(sa.select(_ABOUT.c.value).where(_ABOUT.c.name == "version")).scalar()
-            if found is None:
-                connection.execute(sa.insert(_ABOUT).values(name="version", value=VERSION))
-            elif found in _OLDER:
+            if found in _OLDER:
                 connection.execute(sa.update(_ABOUT).where(_ABOUT.c.name == "version").values(value=VERSION))
             elif found != VERSION:
                 raise JournalError(
@@ -415,6 +417,24 @@ class DatabaseJournal:
                     "Use the version of stackmend that wrote it, or set 'journal' to another URL.",
                 )
         self._ready = True
+
+    def _create(self) -> None:
+        """Add what is missing; others that do so at the same moment win, and what they have made is kept."""
+        for last in (*(False for _ in _META.tables), True):
+            try:
+                _META.create_all(self._engine)
+                with self._engine.begin() as connection:
+                    if not connection.execute(sa.select(sa.exists(sa.select(_ABOUT.c.name)))).scalar():
+                        connection.execute(sa.insert(_ABOUT).values(name="version", value=VERSION))
+                return
+            except sa.exc.DBAPIError as problem:
+                if last or not _exists_already(problem):
+                    raise
+
+
+def _exists_already(problem: sa.exc.DBAPIError) -> bool:
+    """Whether a table, or a row with this key, has been there since it was looked for."""
+    return isinstance(problem, sa.exc.IntegrityError) or "already exists" in str(problem.orig)
 
 
 def _state(row: sa.RowMapping, living: Collection[str]) -> RunState:
@@ -433,7 +453,15 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[s
 
 def _durable(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    end = time.monotonic() + _LOCKED
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as problem:  # SQLite itself does not wait for this lock
+            if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
 
