@@ -12,6 +12,7 @@ import pytest
 
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Server
+from stackmend_lab.plants._hosts import new_host
 from stackmend_lab.plants._servers import alone, neighbour, touch
 from stackmend_lab.plants.nova import server_on_nonexistent_host, server_wrong_host
 from stackmend_lab.plants.placement import allocation_wrong_provider
@@ -115,6 +116,18 @@ def test_servers_of_a_dead_host_whose_host_was_set_by_sql(desk: Desk, tmp_path: 
     # until something is done with its guest there, that is all that tells it: a finding, which no plan mends
     assert {left["check"] for left in planned(desk, server.uuid)} == {"server-host-unproved"}
     assert desk.server(server)["host"] == node["host"]
+
+
+def test_a_clock_that_is_ahead_makes_no_living_host_dead(desk: Desk) -> None:
+    """A dead host is one silent for long while others are not: heartbeats of the next hour show nothing of that."""
+    server = desk.cloud.pick("active")
+    node, ahead = neighbour(desk.cloud, server), new_host(desk.cloud, server.cell)
+    alone(desk.cloud, server, silent=True)
+    desk.cloud.update(ahead.database, "services", {"host": ahead.name}, last_seen_up=desk.cloud.ago(-1800))
+    desk.cloud.update(server.database, "instances", {"uuid": server.uuid}, host=node["host"])
+    (left,) = planned(desk, server.uuid)
+    assert "steps" not in left
+    assert "whether the host was set on purpose" in left["reason"]
 
 
 @pytest.mark.parametrize("variant", ["end_lost", "source_died"])

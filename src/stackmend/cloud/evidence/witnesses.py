@@ -127,7 +127,7 @@ class _Look:
             for row in _by(self.live, self.database, table, column, values):
                 found[whole(row["id"])] = row
         beats = _beats(self.live, self.database)
-        newest = max(filter(None, beats.values()), default=None)
+        newest = max((at for at in beats.values() if at <= _time(self.live.now())), default=None)
         for number, row in sorted(found.items()):
             silence = _silence(self.live, self.database, str(row["host"]), beats, newest)
             ironic = row["hypervisor_type"] == "ironic"
@@ -350,6 +350,7 @@ def _silence(
     """Why nova-compute of a host counts as gone, or "".
 
     Heartbeats are compared with each other, not with the clock: if all in a cell are old, its conductor is at fault.
+    Those in the future are not, because a host whose clock is ahead would make all others look silent.
     """
     if host not in beats:
         return "has no service"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
+from stackmend_lab.plants._hosts import new_host
 from stackmend_lab.plants._servers import (
     OLD,
     alone,
@@ -124,11 +125,22 @@ def just_moved(cloud: CloudRows) -> None:
 
 def long_migrating(cloud: CloudRows) -> None:
     """A live migration has run for hours; the guest has switched over, and the source, which is alive, cleans up."""
+    _migrating_for_hours(cloud)
+
+
+def clock_ahead(cloud: CloudRows) -> None:
+    """Likewise, in a cell where the clock of another host is ahead: the source is no less alive."""
+    host, ahead = new_host(cloud, _migrating_for_hours(cloud).cell), cloud.ago(-1800)
+    cloud.update(host.database, "services", {"host": host.name}, last_seen_up=ahead, updated_at=ahead)
+
+
+def _migrating_for_hours(cloud: CloudRows) -> Server:
     server = cloud.pick("active")
     node = _moved(cloud, server)
     migrated(cloud, server, node, "running", str(server.host))
     cloud.update(server.database, "instances", {"uuid": server.uuid}, task_state="migrating")
     touch(cloud, server, OLD)
+    return server
 
 
 def just_ended(cloud: CloudRows) -> None:
@@ -145,5 +157,6 @@ LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "resized": resized,
     "just_moved": just_moved,
     "long_migrating": long_migrating,
+    "clock_ahead": clock_ahead,
     "just_ended": just_ended,
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from stackmend_lab.cloud import CloudRows
 from stackmend_lab.plants._floating import floating_ip, gateway, new_router
-from stackmend_lab.plants._networks import OLD, free_address, new_port, port_of, standard
+from stackmend_lab.plants._networks import OLD, free_address, new_network, new_port, standard
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
@@ -80,9 +80,8 @@ def just_taken_off(cloud: CloudRows) -> None:
 
 def highly_available(cloud: CloudRows) -> None:
     """The router is highly available: the port of its interface is of another kind."""
-    server = cloud.pick("active")
-    port = _port(cloud)
-    network = port_of(cloud, port)["network_id"]
+    server, (network, _) = cloud.pick("active"), new_network(cloud)
+    port = new_port(cloud, server, "", cloud.ago(OLD), device_owner="", network_id=network)
     router, owner = new_router(cloud), "network:ha_router_replicated_interface"
     out = new_port(cloud, server, router, cloud.ago(OLD), device_owner="network:router_gateway",
                    network_id=gateway(cloud)["network_id"])  # fmt: skip
