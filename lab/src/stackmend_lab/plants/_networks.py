@@ -37,7 +37,7 @@ def vifs(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:
 
 def listing(cloud: CloudRows, text: str) -> list[tuple[str, dict[str, Any]]]:
     """(server, VIF) of every cache with such a text between quotes, in the VIF."""
-    sql = "SELECT instance_uuid, network_info FROM instance_info_caches WHERE network_info LIKE :t"
+    sql = "SELECT instance_uuid, network_info FROM instance_info_caches WHERE deleted = 0 AND network_info LIKE :t"
     rows = [
         row
         for name in cloud.databases
@@ -52,17 +52,16 @@ def listing(cloud: CloudRows, text: str) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def drifted(cloud: CloudRows, address: str) -> list[tuple[str, dict[str, Any]]]:
-    """The findings about caches that list an address of which Neutron knows nothing any more.
+def drifted(cloud: CloudRows, address: str, network: str) -> list[tuple[str, dict[str, Any]]]:
+    """The findings about caches that list an address of this network of which Neutron knows nothing any more.
 
-    Ports of other networks can have the same one.
+    Either a fixed address in the network, or a floating one of it; other networks can have the same addresses.
     """
-    sql = "SELECT port_id FROM ipallocations WHERE ip_address = :a"
-    ports = {row["port_id"] for row in cloud.rows("neutron", sql, {"a": address})}
     return [
         ("info-cache-content-drift", {"server": server, "port": vif["id"]})
         for server, vif in listing(cloud, address)
-        if vif["id"] not in ports
+        if vif["network"]["id"] == network
+        or address in (f["address"] for s in vif["network"]["subnets"] for i in s["ips"] for f in i["floating_ips"])
     ]
 
 

@@ -33,8 +33,9 @@ def still_listed(cloud: CloudRows) -> dict[str, Any]:
 
 
 def _still_listed(cloud: CloudRows, key: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    sql = "SELECT ip_address FROM ipallocations WHERE port_id = :p"
-    return drifted(cloud, cloud.rows("neutron", sql, {"p": key["port"]})[0]["ip_address"])
+    sql = "SELECT ip_address, network_id FROM ipallocations WHERE port_id = :p"
+    held = cloud.rows("neutron", sql, {"p": key["port"]})[0]
+    return drifted(cloud, held["ip_address"], held["network_id"])
 
 
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"pending": pending, "still_listed": still_listed}

@@ -112,7 +112,14 @@ NOT_REPAIRED = {
     "address_row_lost": "the network cache of server",
     "load_balancer_bare": "has no address",
 }
-BESIDE = {"address_row_lost": lambda cloud, key: drifted(cloud, key["address"])}
+
+
+def _listed(cloud: CloudRows, key: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    sql = "SELECT network_id FROM subnets s JOIN ipamsubnets i ON i.neutron_subnet_id = s.id WHERE i.id = :i"
+    return drifted(cloud, key["address"], cloud.rows("neutron", sql, {"i": key["ipam_subnet"]})[0]["network_id"])
+
+
+BESIDE = {"address_row_lost": _listed}
 
 
 def _leak(cloud: CloudRows, server: Server) -> dict[str, Any]:
