@@ -18,6 +18,8 @@ from stackmend.report.clean import printable
 from stackmend.report.table import columns
 from stackmend_lab.rehearsal import choices
 
+from .conftest import SOME
+
 SCHEMAS = Path(__file__).parent.parent.parent / "docs" / "schemas"
 
 
@@ -35,10 +37,11 @@ def stackmend(run, cloud_config):
     return lambda *argv: run("--config", cloud_config, *argv)
 
 
-def planned(stackmend, path):
-    """A plan for everything that is wrong, in a file."""
-    chosen = [word for name in choices() for word in ("--repair", name)]
-    done = stackmend("plan", "create", "--allow-db", *chosen, "--out", path)
+def planned(stackmend, path, checks=()):
+    """A plan for everything that is wrong, or for what these checks find, in a file."""
+    words = [word for name in choices() for word in ("--repair", name)]
+    words += [word for name in sorted(checks) for word in ("--check", name)]
+    done = stackmend("plan", "create", "--allow-db", *words, "--out", path)
     assert done.code == Exit.FINDINGS
     return path
 
@@ -46,7 +49,7 @@ def planned(stackmend, path):
 @pytest.fixture
 def plan(broken_cloud, stackmend, tmp_path):
     """A plan for the broken cloud."""
-    return planned(stackmend, tmp_path / "plan.json")
+    return planned(stackmend, tmp_path / "plan.json", SOME)
 
 
 @pytest.fixture
