@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The schemas of older releases, as differences.
 
-``schema/releases/<release>.json`` says, by service, what to change in the description of the *next newer* release to get
-this one: a JSON merge patch (RFC 7396; ``null`` removes a member). So a file reads as what the services' migrations
+``schema/releases/<release>.json`` says, by service, what to change in the description of the *next newer* release to
+get this one: a JSON merge patch (RFC 7396; ``null`` removes a member). So a file reads as what the services' migrations
 changed between the two, in reverse. ``scripts/describe_releases.py`` writes the files.
 
 The order of columns is not kept: nothing reads rows by position. Two things are those of the newest release: which of a

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The releases whose schemas are known, and how a database tells which one it has.
 
-``revisions.json`` holds, by release and service, the revisions in ``alembic_version`` after all migrations of a release,
-or the numbers in ``migrate_version`` of older ones (``scripts/describe_releases.py`` writes it). A release that brought
-no migration has the revisions of the one before it: then the rows of a database fit both.
+``revisions.json`` holds, by release and service, the revisions in ``alembic_version`` after all migrations of a
+release, or the numbers in ``migrate_version`` of older ones (``scripts/describe_releases.py`` writes it). A release
+that brought no migration has the revisions of the one before it: the rows of a database then fit both.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, Record, Risk, Step
 from stackmend.repairs.common import change
+from stackmend.repairs.volume_rows import counts
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -61,7 +62,7 @@ def _used(live: Live, project: str, what: str) -> int:
         rows = [r for t in types for r in live.rows("cinder", _table(kind), {**where, "volume_type_id": t["id"]})]
     else:
         rows = live.rows("cinder", _table(kind), where)
-    counting = [row for row in rows if row.get("use_quota", 1)]
+    counting = [row for row in rows if counts(row)]
     return sum(int(str(row["size"] or 0)) for row in counting) if kind == "gigabytes" else len(counting)
 
 
