@@ -177,6 +177,17 @@ def create_on_mariadb(cursor: Any, service: str, release: str = NEWEST) -> None:
         pass
 
 
+def service_of(database: str) -> str:
+    """The service whose schema a database has, by stackmend's name of it: "nova" for every cell."""
+    return "nova" if database.startswith("cell:") else database
+
+
+@cache
+def columns(database: str, table: str, release: str = NEWEST) -> frozenset[str]:
+    """The columns of a table in a release, by stackmend's name of its database; none if the release lacks the table."""
+    return frozenset(load(service_of(database), release)["tables"].get(table, {}).get("columns", ()))
+
+
 @cache
 def moments(service: str, release: str = NEWEST) -> tuple[tuple[str, str], ...]:
     """(table, column) of every time column in a service's database."""
