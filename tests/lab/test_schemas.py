@@ -117,6 +117,8 @@ def test_revisions_are_those_of_the_described_schemas() -> None:
             assert release in fitting(service, found)
     assert fitting("nova", ["ccb0fa1a2252"]) == ("zed",)
     assert fitting("placement", ["422ece571366"]) == ("xena", "yoga", "zed", "2023.1")
+    upgraded, new = ["109", "79", "79", "79"], ["79", "79", "79"]
+    assert fitting("keystone", upgraded) == fitting("keystone", new) == ("wallaby", "xena", "yoga")
     assert fitting("nova", ["0123456789ab"]) == fitting("nova", []) == ()
 
 

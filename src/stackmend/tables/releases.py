@@ -30,13 +30,17 @@ def revisions() -> dict[str, dict[str, tuple[str, ...]]]:
     return {r: {s: tuple(found) for s, found in services.items()} for r, services in json.loads(text).items()}
 
 
+#: where Keystone's first repository ended, years before the oldest release; only upgraded databases keep the number
+_ENDED = {"109"}
+
+
 def fitting(service: str, found: Iterable[str]) -> tuple[str, ...]:
     """The releases after whose migrations a service's database has these revisions, from the oldest; () if none has."""
-    there = tuple(sorted(found))
-    return tuple(release for release in RELEASES if there and revisions()[release].get(service) == there)
+    there = set(found)
+    return tuple(r for r in RELEASES if there and set(revisions()[r].get(service, ())) - _ENDED == there - _ENDED)
 
 
 def spoken(releases: tuple[str, ...]) -> str:
-    """The releases in words: ``Zed to 2024.1``."""
+    """Successive releases in words: ``Zed to 2024.1``; "" for none."""
     names = [release.capitalize() for release in releases]
-    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+    return " to ".join(dict.fromkeys((*names[:1], *names[-1:])))
