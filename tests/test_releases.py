@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from stackmend.cli.shell import main
 from stackmend.engine.auditing import catalogue
 from stackmend.tables.releases import NEWEST, RELEASES, SLURP
 from stackmend_lab.plants import broken, healthy, impossible, modules
@@ -58,6 +59,16 @@ def test_everything_broken_at_once_on_a_release(release: str, tmp_path: Path) ->
     said = {str(case): why for case, why in absent.items() if case in cases}
     assert bool(said) is (RELEASES.index(release) < RELEASES.index("2024.1"))
     record(release, cases=len(broken_here), look_alikes=len(look_alikes), absent=said)
+
+
+@pytest.mark.long
+def test_the_demo_runs_on_an_older_release(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every step as expected; what the release has no rows for is told instead of broken."""
+    assert main(["demo", "--release", "train"]) == 0
+
+    said = capsys.readouterr()
+    assert "not broken: server-compute-id-wrong: nova of train does not have instances.compute_id" in said.out
+    assert "all as expected" in said.err
 
 
 def test_what_may_not_count_is_not_recounted(tmp_path: Path) -> None:
