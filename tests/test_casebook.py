@@ -33,6 +33,7 @@ from stackmend.model.finding import Finding
 from stackmend.model.journal import RunResult
 from stackmend.model.plan import Action, Plan, Unrepaired
 from stackmend.model.step import Risk
+from stackmend.tables.releases import NEWEST
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.mariadb import MariaDB
 from stackmend_lab.plants import PLANT, Case, broken, healthy, modules
@@ -105,12 +106,11 @@ class Land:
     server: MariaDB | None
 
     @contextmanager
-    def stage(self, servers: int) -> Iterator[Stage]:
+    def stage(self, servers: int, release: str = NEWEST) -> Iterator[Stage]:
         """A cloud that remembers how it was; closed at the end."""
         name = f"casebook{servers}"
-        cloud = build(
-            self.server or self.folder / name, servers=servers, seed=7, prefix=f"{name}_" if self.server else ""
-        )
+        prefix = f"{name}_" if self.server else ""
+        cloud = build(self.server or self.folder / name, servers=servers, seed=7, prefix=prefix, release=release)
         cloud.save()
         toml = self.folder / f"{name}.toml"
         toml.write_text(cloud.toml(), encoding="utf-8")

@@ -233,6 +233,25 @@ def proofs() -> str:
     )
 
 
+def releases() -> str:
+    """The matrix of releases, of what the tests wrote down (docs/reference/releases.json)."""
+    found = json.loads((ROOT / "docs" / "reference" / "releases.json").read_text())
+    rows, absent = "", dict[str, list[str]]()
+    for release, one in found.items():
+        cases = f"{one['cases']} cases among {one['look_alikes']} look-alikes" if "cases" in one else "-"
+        rows += (
+            f"| {release.capitalize()} | {one['answered']} of {one['checks']} | {one['findings']} | {cases} |"
+            f" {len(one.get('absent', {}))} |\n"
+        )
+        for case, why in one.get("absent", {}).items():
+            absent.setdefault(f"`{case}`: {why.replace(release, 'this release')}", []).append(release.capitalize())
+    lines = "".join(f"* {what} ({', '.join(names)})\n" for what, names in sorted(absent.items()))
+    return (
+        "| release | checks answered | findings in a healthy cloud | found, mended, taken back | impossible there |\n"
+        f"|---|---|---|---|---|\n{rows}\nWhat is impossible, and why:\n\n{lines}"
+    )
+
+
 def _number(catalogue: str) -> tuple[str, int]:
     found = re.fullmatch(r"([A-Z]*)(\d+)", catalogue)
     return (found[1], int(found[2])) if found else (catalogue, 0)

@@ -58,6 +58,12 @@ class Proofs(_Made):
     make = staticmethod(generate.proofs)
 
 
+class Releases(_Made):
+    """``{stackmend-releases}``."""
+
+    make = staticmethod(generate.releases)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything."""
     app.add_directive("stackmend-exit-codes", ExitCodes)
@@ -65,5 +71,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("stackmend-settings", Settings)
     app.add_directive("stackmend-bench", Bench)
     app.add_directive("stackmend-proofs", Proofs)
+    app.add_directive("stackmend-releases", Releases)
     app.connect("builder-inited", lambda running: generate.write(Path(running.srcdir) / "reference"))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.cloud import AbsentError, Cloud, build
 from stackmend_lab.cloud.kinds import KINDS
+from stackmend_lab.cloud.world import SERVICE_VERSIONS
 from stackmend_lab.mariadb import MariaDB
 
 SERVERS = 300
@@ -222,3 +223,23 @@ def test_a_cloud_on_a_server_is_not_copied(mariadb: MariaDB, tmp_path: Path) -> 
     with pytest.raises(TypeError, match="on a server"):
         cloud.copied(tmp_path)
     cloud.close()
+
+
+@pytest.mark.parametrize("release", ["train", "zed", "2024.1"])
+def test_an_older_release_is_written_as_it_is(release: str, tmp_path: Path) -> None:
+    """The same cloud on the tables of an older release: without what came later, with the version of its services."""
+    old = build(tmp_path / "old", servers=100, seed=3, release=release)
+    new = build(tmp_path / "new", servers=100, seed=3)
+
+    counted, expected = (
+        {w: n for w, n in build_counts(cloud).items() if not w[1].endswith("_version") and w[1] != "consumer_types"}
+        for cloud in (old, new)
+    )
+    assert counted == expected
+    assert one(old, "cell:cell1", "SELECT MAX(version) AS v FROM services") == SERVICE_VERSIONS[release]
+    assert old.has("cell:cell1", "instances", "compute_id") is (release == "2024.1")
+    assert old.has("placement", "consumer_types") is (release != "train")
+    with pytest.raises(AbsentError, match=f"neutron of {release} does not have ports.colour"):
+        old.update("neutron", "ports", {}, colour="red")
+    old.close()
+    new.close()

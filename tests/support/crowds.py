@@ -55,7 +55,7 @@ class _Noted(CloudRows):
     """A cloud that records which objects a case names."""
 
     def __init__(self, cloud: Cloud, seen: set[str]) -> None:
-        super().__init__(_Noting(cloud._statements, seen))
+        super().__init__(_Noting(cloud._statements, seen), cloud.release)
         self._cloud, self._seen = cloud, seen
 
     def pick(self, kind: str = "active") -> Server:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stackmend_lab.mariadb import LabError, MariaDB
-from stackmend_lab.schemas import Description, describe
+from stackmend_lab.releases import Description
+from stackmend_lab.schemas import describe
 
 #: service -> (configuration, command); ``{url}`` is the database of that service
 _MIGRATIONS: dict[str, tuple[str, list[str]]] = {
@@ -28,16 +29,10 @@ _COMMON = {
     "keystone": "",
 }
 
-#: rows inserted by migrations that belong to the schema
-_ROWS = {
-    "nova_api": ("alembic_version",),
-    "nova": ("alembic_version",),
-    "neutron": ("alembic_version",),
-    "cinder": ("alembic_version", "quota_classes"),
-    "glance": ("alembic_version",),
-    "placement": ("alembic_version",),
-    "keystone": ("alembic_version",),
-}
+#: tables in which the migrations say how far they came; the second one until they were rewritten for alembic
+VERSIONED = ("alembic_version", "migrate_version")
+#: other rows inserted by migrations that belong to the schema
+_ROWS = {"cinder": ("quota_classes",)}
 _MOMENT = {"created_at", "updated_at"}
 
 
@@ -80,8 +75,8 @@ def described(connection: Any, service: str) -> Description:
         cursor.execute("SELECT DATABASE()")
         description = describe(cursor, cursor.fetchone()[0])
         description["rows"] = {}
-        for table in _ROWS[service]:
-            rows = _rows(cursor, table)
+        for table in (*VERSIONED, *_ROWS.get(service, ())):
+            rows = _rows(cursor, table) if table in description["tables"] else []
             if rows:
                 description["rows"][table] = rows
     return {"service": service, **description}

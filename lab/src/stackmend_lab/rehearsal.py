@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from stackmend.model.errors import Exit
+from stackmend.tables.releases import NEWEST
 from stackmend_lab.cloud import Cloud, build
-from stackmend_lab.plants import PLANT, broken
+from stackmend_lab.plants import PLANT, Case, broken, impossible
 
 Main = Callable[[Sequence[str]], int]
 
@@ -64,6 +65,7 @@ class Rehearsal:
     main: Main
     repairable: Collection[str]
     out: TextIO
+    release: str = NEWEST
     steps: list[Step] = field(default_factory=list)
 
     def run(self) -> bool:
@@ -75,18 +77,23 @@ class Rehearsal:
         return True
 
     def _all(self) -> None:
-        self._say(f"A cloud of {self.servers} servers: every database the services have, in SQLite files.")
+        whose = "" if self.release == NEWEST else f" of {self.release.capitalize()}"
+        self._say(f"A cloud of {self.servers} servers: every database the services{whose} have, in SQLite files.")
         cloud = self._timed("build the cloud", self._build)
         self._type("the cloud is healthy", Exit.CLEAN, "audit")
-        planted = self._timed("break things", lambda: plant(cloud, self.repairable))
+        plants = [case for case in broken() if case.variant == PLANT and case.check in self.repairable]
+        absent = impossible(cloud, plants, self.folder / "tried")
+        planted = self._timed("break things", lambda: plant(cloud, self.repairable, absent))
         for check, key in planted:
             self._say(f"  broken: {check}  {', '.join(f'{k}={v}' for k, v in key.items())}")
-        broken = cloud.dump()
+        for case, why in absent.items():
+            self._say(f"  not broken: {case.check}: {why}")
+        before = cloud.dump()
         self._type("what is wrong", Exit.FINDINGS, "audit")
         found = self._quietly("audit", "-f", "json")
         self._same("every damage is found, and nothing else", sorted(c for c, _ in planted), _checks(found))
         plan = self._file("plan.json")
-        chosen = [word for name in choices() for word in ("--repair", name)]
+        chosen = [word for name in choices(absent) for word in ("--repair", name)]
         self._type("how it would be mended", Exit.FINDINGS, "plan", "create", "--allow-db", *chosen, "--out", plan)
         self._type("every statement of the plan", Exit.CLEAN, "plan", "show", plan)
         self._type("do it", Exit.REPAIRED, "plan", "apply", plan, "--yes", "--accept", "all")
@@ -95,13 +102,13 @@ class Rehearsal:
         self._type("what was done is written down", Exit.CLEAN, "run", "list")
         self._type("take it all back", Exit.CLEAN, "run", "undo", run, "--yes")
         rows = self._timed("compare every row", cloud.dump)
-        self._same("every row is as it was before the plan", broken, rows)
+        self._same("every row is as it was before the plan", before, rows)
         again = self._quietly("audit", "-f", "json")
         self._same("the same findings are back", _prints(found), _prints(again))
         self._say(f"\nEvery row is back: {sum(len(table) for table in rows.values()):,} rows compared.")
 
     def _build(self) -> Cloud:
-        cloud = build(self.folder, servers=self.servers)
+        cloud = build(self.folder, servers=self.servers, release=self.release)
         (self.folder / "cloud.toml").write_text(cloud.toml(), encoding="utf-8")
         return cloud
 
@@ -152,14 +159,20 @@ class Rehearsal:
         self.out.flush()
 
 
-def plant(cloud: Cloud, repairable: Collection[str]) -> list[tuple[str, Mapping[str, Any]]]:
+def plant(
+    cloud: Cloud, repairable: Collection[str], absent: Collection[Case] = ()
+) -> list[tuple[str, Mapping[str, Any]]]:
     """Break one object for each of these checks; returns (check, key of the finding) of each."""
-    return [(case.check, case.make(cloud)) for case in broken() if case.variant == PLANT and case.check in repairable]
+    return [
+        (case.check, case.make(cloud))
+        for case in broken()
+        if case.variant == PLANT and case.check in repairable and case not in absent
+    ]
 
 
-def choices() -> list[str]:
+def choices(absent: Collection[Case] = ()) -> list[str]:
     """The repairs that an operator would choose for the damage of :func:`plant`, if there are several."""
-    return sorted({case.chosen for case in broken() if case.variant == PLANT and case.chosen})
+    return sorted({case.chosen for case in broken() if case.variant == PLANT and case.chosen and case not in absent})
 
 
 def _checks(found: Sequence[Mapping[str, Any]]) -> list[str]:

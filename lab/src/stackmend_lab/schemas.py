@@ -3,7 +3,7 @@
 
 ``schema/<service>.json`` describes the result of each service's own migrations (scripts/describe_schemas.py writes the
 files, tests/lab/test_schemas.py runs the migrations again and compares). From it the databases are created without the
-services: identical on MariaDB, translated on SQLite.
+services: identical on MariaDB, translated on SQLite. Older releases are described by what differs (releases.py).
 
 A description holds ``charset`` if the migrations alter the default of the database (as several do, after their first
 table), and by table: ``collation`` (absent: the default of the database), ``columns`` (``type`` as printed by MariaDB,
@@ -20,17 +20,18 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-Description = dict[str, Any]
+from stackmend.tables.releases import NEWEST
+from stackmend_lab.releases import Description, older
 
 SERVICES = ("nova_api", "nova", "neutron", "cinder", "glance", "placement", "keystone")
 
 
 @cache
-def load(service: str) -> Description:
-    """The committed description of a service's schema; "nova" is for every cell."""
+def load(service: str, release: str = NEWEST) -> Description:
+    """The committed description of a service's schema in a release; "nova" is for every cell."""
     text = resources.files("stackmend_lab").joinpath("schema", f"{service}.json").read_text()
     description: Description = json.loads(text)
-    return description
+    return older(description, service, release)
 
 
 # ---- reading back from MariaDB ---------------------------------------------------------------------------------------
@@ -130,9 +131,9 @@ def _one(cursor: Any, sql: str, *parameters: str) -> Any:
 # ---- creating --------------------------------------------------------------------------------------------------------
 
 
-def mariadb_statements(service: str) -> Iterator[str]:
+def mariadb_statements(service: str, release: str = NEWEST) -> Iterator[str]:
     """The statements that create the schema on MariaDB, in an order for unchecked foreign keys."""
-    description = load(service)
+    description = load(service, release)
     yield "SET foreign_key_checks = 0"
     if "charset" in description:
         yield f"ALTER DATABASE CHARACTER SET {description['charset']}"
@@ -169,27 +170,38 @@ def _mariadb_column(name: str, spec: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
-def create_on_mariadb(cursor: Any, service: str) -> None:
+def create_on_mariadb(cursor: Any, service: str, release: str = NEWEST) -> None:
     """Create the schema in the cursor's database; the connection must allow multiple statements."""
-    cursor.execute(";\n".join(mariadb_statements(service)))
+    cursor.execute(";\n".join(mariadb_statements(service, release)))
     while cursor.nextset():
         pass
 
 
+def service_of(database: str) -> str:
+    """The service whose schema a database has, by stackmend's name of it: "nova" for every cell."""
+    return "nova" if database.startswith("cell:") else database
+
+
 @cache
-def moments(service: str) -> tuple[tuple[str, str], ...]:
+def columns(database: str, table: str, release: str = NEWEST) -> frozenset[str]:
+    """The columns of a table in a release, by stackmend's name of its database; none if the release lacks the table."""
+    return frozenset(load(service_of(database), release)["tables"].get(table, {}).get("columns", ()))
+
+
+@cache
+def moments(service: str, release: str = NEWEST) -> tuple[tuple[str, str], ...]:
     """(table, column) of every time column in a service's database."""
     return tuple(
         (table, column)
-        for table, spec in load(service)["tables"].items()
+        for table, spec in load(service, release)["tables"].items()
         for column, its in spec["columns"].items()
         if its["type"].split("(")[0] in ("datetime", "timestamp")
     )
 
 
-def sqlite_statements(service: str) -> Iterator[str]:
+def sqlite_statements(service: str, release: str = NEWEST) -> Iterator[str]:
     """The statements that create the schema on SQLite."""
-    description = load(service)
+    description = load(service, release)
     for name, table in description["tables"].items():
         primary = [_bare(c) for c in table["primary"]]
         rowid = primary[0] if len(primary) == 1 and table["columns"][primary[0]].get("auto") else None
@@ -232,9 +244,9 @@ def _sqlite_column(name: str, spec: dict[str, Any], rowid: bool) -> str:
     return " ".join(parts)
 
 
-def create_on_sqlite(connection: sqlite3.Connection, service: str) -> None:
+def create_on_sqlite(connection: sqlite3.Connection, service: str, release: str = NEWEST) -> None:
     """Create the schema in an empty SQLite database, in one transaction."""
-    connection.executescript("BEGIN;\n" + ";\n".join(sqlite_statements(service)) + ";\nCOMMIT;")
+    connection.executescript("BEGIN;\n" + ";\n".join(sqlite_statements(service, release)) + ";\nCOMMIT;")
 
 
 def _reference(spec: dict[str, Any], quote: str) -> str:

@@ -20,7 +20,8 @@ class Source:
     """One database as it was read."""
 
     database: str
-    release: str = ""  #: derived from the schema version, e.g. "nova 34", or "" if unknown
+    revision: str = ""  #: how far its migrations came, as its own table says; "" if it does not
+    releases: tuple[str, ...] = ()  #: those whose schema this is, from the oldest; () if it is of none that is known
     start: str = ""  #: UTC, ISO 8601: when the consistent view was opened
     end: str = ""
     rows: Mapping[str, int] = field(default_factory=dict)  #: label of the table -> rows

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from stackmend.cloud.evidence import attachments
 from stackmend.model.protocols import Live, Where
+from stackmend.model.repair import CannotRepair
 from stackmend.model.step import DeleteRow, ExpectRow, Record, Step, UpdateRow, Value
 from stackmend.repairs.common import change, marked_deleted
+from stackmend.tables.cinder import BACKUPS_OWN, TARGET
 
 
 def soft_delete(live: Live, table: str, row: Record, at: Value, **more: Value) -> UpdateRow:
@@ -23,6 +25,21 @@ def soft_delete_all(live: Live, table: str, where: Where, at: Value, **more: Val
         return
     for row in live.rows("cinder", table, {**where, "deleted": 0}):
         yield soft_delete(live, table, row, at, **more)
+
+
+def counts(row: Record) -> bool:
+    """Whether a volume or snapshot counts against quotas. CannotRepair where its release (before Xena) does not say."""
+    if "use_quota" in row:
+        return bool(row["use_quota"])
+    if str(row.get("migration_status") or "").startswith(TARGET):
+        return False
+    if str(row.get("display_name") or "").startswith(BACKUPS_OWN):
+        raise CannotRepair(
+            f"{row['display_name']} ({row['id']}) may have been made by a backup for itself, and then does not count"
+            " against quotas: before Xena no column says so. Wait for the backup, or delete what it left with"
+            " 'openstack volume delete' or 'openstack volume snapshot delete'"
+        )
+    return True
 
 
 def drop_mapping(live: Live, database: str, row: Record, now: str) -> UpdateRow:

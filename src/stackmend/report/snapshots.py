@@ -9,7 +9,9 @@ from pathlib import Path
 from stackmend.model.finding import Finding
 from stackmend.model.snapshot import Manifest
 from stackmend.report.document import Document
+from stackmend.report.releases import releases
 from stackmend.report.words import count
+from stackmend.tables.releases import spoken
 
 LIST = (("Path", "path"), ("Made", "created_at"), ("Sources", "sources"), ("Rows", "rows"), ("Complete", "complete"))
 DIFF = (
@@ -45,7 +47,9 @@ def snapshot(path: Path | str, manifest: Manifest) -> Document:
     sources = [
         {
             "database": source.database,
-            "release": source.release,
+            "release": spoken(source.releases),
+            "releases": list(source.releases),
+            "revision": source.revision,
             "start": source.start,
             "end": source.end,
             "rows": dict(source.rows),
@@ -66,11 +70,13 @@ def _lines(path: Path | str, manifest: Manifest) -> Iterable[str]:
     yield f"made {manifest.created_at}; views opened within {manifest.skew:.1f} s"
     for source in manifest.sources:
         rows = count(sum(source.rows.values()), "row")
-        release = f" ({source.release})" if source.release else ""
+        release = f" ({spoken(source.releases) or f'revision {source.revision}'})" if source.revision else ""
         yield f"  {source.database}{release}: {rows}" + (f"; NOT READ: {source.error}" if source.error else "")
         lacking = sorted(label for label, columns in source.missing.items() if columns)
         if lacking:
             yield f"    missing in this release, in whole or in part: {', '.join(lacking)}"
+    known, unknown = releases(manifest)
+    yield from (f"  {line}" for line in (*known, *unknown))
     if not manifest.cells_known:
         yield "  not all cells are known: no server can be reported as missing"
 

@@ -14,14 +14,17 @@ Tables of a cell database have one more column, ``cell``, with the name of the c
   (bytes) and ``crc32``;
 * ``connection_info`` becomes a digest of where it leads;
 * columns with an ``expr`` are computed by the database that owns them;
-* columns that a release lacks are NULL.
+* columns that a release lacks are NULL, or what ``absent`` of their table says they mean there.
+
+What differs between releases is said here, once for each table, and nowhere in checks.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 
@@ -67,6 +70,8 @@ class Table:
     optional: bool = False  #: missing in some supported release: no rows there
     bulk: bool = True  #: False: too large for an audit, read only to confirm findings
     constant: tuple[str, str] | None = None  #: (column, value) added to every row
+    #: column of ``t`` -> SQL for its value, of columns that every release has, in releases that lack it
+    absent: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not self.label:

@@ -55,7 +55,13 @@ def _halfway(name: str, kind: str, where: str, parent: str = "t", join: str = ""
 
 
 #: how the migration_status of a destination volume begins; the id of its source follows
-_TARGET = "target:"
+TARGET = "target:"
+
+#: before Xena no column says whether a volume or snapshot counts against quotas: destinations of migrations do not, and
+#: nobody can tell of what a backup made for itself (cinder/volume/driver.py), nor of what is named like that
+BACKUPS_OWN = ("backup-vol-", "backup-snap-")
+_OWN_VOLUME, _OWN_SNAPSHOT = (f"COALESCE(t.display_name, '') LIKE '{name}%'" for name in BACKUPS_OWN)
+_COUNTS = f"CASE WHEN COALESCE(t.migration_status, '') LIKE '{TARGET}%' THEN 0 WHEN {_OWN_VOLUME} THEN NULL ELSE 1 END"
 
 _TIMELESS = "t.deleted <> 0 AND t.deleted_at IS NULL"
 _ORPHANED = "p.deleted <> 0 AND t.deleted = 0"
@@ -76,6 +82,7 @@ TABLES = (
             DELETED,
             Column("encrypted", ColumnType.BOOL, expr="t.encryption_key_id IS NOT NULL"),
         ),
+        absent={"use_quota": _COUNTS},
     ),
     Table(
         service="cinder",
@@ -94,11 +101,11 @@ TABLES = (
         label="cinder_migration_destinations",
         columns=(
             *text("id", "project_id", "status", "migration_status"),
-            Column("source_id", expr=f"SUBSTR(t.migration_status, {len(_TARGET) + 1})"),
+            Column("source_id", expr=f"SUBSTR(t.migration_status, {len(TARGET) + 1})"),
             *ints("size"),
             *times("created_at", "updated_at"),
         ),
-        where=f"t.deleted = 0 AND t.migration_status LIKE '{_TARGET}%'",
+        where=f"t.deleted = 0 AND t.migration_status LIKE '{TARGET}%'",
     ),
     Table(
         service="cinder",
@@ -225,6 +232,7 @@ TABLES = (
         label="cinder_counted_snapshots",
         columns=(*text("id", "project_id", "volume_type_id"), *ints("volume_size")),
         where="t.deleted = 0 AND t.use_quota <> 0",
+        absent={"use_quota": f"CASE WHEN {_OWN_SNAPSHOT} THEN NULL ELSE 1 END"},
     ),
     Table(
         service="cinder",

@@ -31,7 +31,9 @@ TABLES = (
         columns=(
             *ints("id"),
             *text("uuid"),
-            *ints("generation", "consumer_type_id", "project_id", "user_id"),
+            *ints("generation", "project_id", "user_id"),
+            # since Xena; without it, as where it is NULL, a consumer may be a server's or a migration's
+            Column("consumer_type_id", ColumnType.INT, optional=True),
             *times("created_at", "updated_at"),
         ),
     ),

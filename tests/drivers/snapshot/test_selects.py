@@ -7,9 +7,9 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from stackmend.drivers.database.dialects import TableInfo
+from stackmend.drivers.database.dialects import Address, TableInfo, dialect_of
 from stackmend.drivers.database.dialects.rights import Visibility
-from stackmend.drivers.snapshot.selects import missing, unseen
+from stackmend.drivers.snapshot.selects import missing, select, unseen
 from stackmend.tables import Column, Table, tables
 
 PARTS = [part for parts in tables().values() for part in parts]
@@ -56,3 +56,27 @@ def test_each_column_that_is_lacking_is_noticed_and_no_other(part: Table, dialec
             assert unseen(part, rest, blind) == (("*",) if decides else of)
             if not part.optional and not decides:
                 assert missing(part, rest) == tuple(c.name for c in part.columns if c.name in of and not c.optional)
+
+
+def test_a_release_without_a_column_gets_what_that_means_there() -> None:
+    """Where the table says what a missing column means, rows are selected and columns computed by that."""
+    part = Table(
+        service="cinder", name="snapshots", columns=(Column("id"), Column("counts", expr="t.use_quota <> 0")),
+        where="t.use_quota <> 0", absent={"use_quota": "CASE WHEN t.name = 'x' THEN 0 ELSE 1 END"},
+    )  # fmt: skip
+    old = {"snapshots": TableInfo(columns={"id": "", "name": ""}, key=())}
+    new = {"snapshots": TableInfo(columns={"id": "", "name": "", "use_quota": ""}, key=())}
+    blind, whole = Visibility(everything=False), Visibility(everything=True)
+
+    assert missing(part, old) == missing(part, new) == ()
+    assert unseen(part, old, blind) == ("*",)  # it may be there, and hidden
+    assert unseen(part, old, whole) == ()
+    where = {release: _plain(part, known).partition(" WHERE ")[2] for release, known in (("old", old), ("new", new))}
+    assert where == {"old": "((CASE WHEN t.name = 'x' THEN 0 ELSE 1 END) <> 0)", "new": "(t.use_quota <> 0)"}
+
+
+def _plain(part: Table, known: dict[str, TableInfo]) -> str:
+    address = Address("sqlite", "/nowhere/cinder.db")
+    query = select(dialect_of(address), address, part, known)
+    assert query is not None
+    return query.plain

@@ -6,6 +6,6 @@ is planted (:mod:`stackmend_lab.plants`).
 """
 
 from stackmend_lab.cloud.build import build
-from stackmend_lab.cloud.handle import Cloud, CloudRows, Server
+from stackmend_lab.cloud.handle import AbsentError, Cloud, CloudRows, Server
 
-__all__ = ["Cloud", "CloudRows", "Server", "build"]
+__all__ = ["AbsentError", "Cloud", "CloudRows", "Server", "build"]

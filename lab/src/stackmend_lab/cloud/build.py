@@ -6,18 +6,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stackmend.tables.releases import NEWEST
 from stackmend_lab import schemas
 from stackmend_lab.cloud import cinder, neutron, nova, placement
 from stackmend_lab.cloud.documents import Networks
 from stackmend_lab.cloud.handle import Cloud, MariaDBStore, Server, SQLiteStore, connect
 from stackmend_lab.cloud.kinds import Planner
-from stackmend_lab.cloud.loading import Loader, MariaDBLoader, SQLiteLoader
+from stackmend_lab.cloud.loading import Fitting, Loader, MariaDBLoader, SQLiteLoader
 from stackmend_lab.cloud.surroundings import ironic_node, surroundings
 from stackmend_lab.cloud.things import Things, things
-from stackmend_lab.cloud.world import World
+from stackmend_lab.cloud.world import Emit, World
 from stackmend_lab.mariadb import MariaDB
 
 #: name of a database in stackmend -> (service whose schema it has, name on a server)
@@ -44,12 +46,13 @@ def build(
     hosts: int | None = None,
     now: datetime | None = None,
     prefix: str = "",
+    release: str = NEWEST,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> Cloud:
     """Build a cloud of ``servers`` on a private MariaDB, or as SQLite files in a folder.
 
     The same arguments build the same rows. ``prefix`` precedes the names of the databases on MariaDB, so that several
-    clouds fit on one server.
+    clouds fit on one server. ``release``: whose schemas it has; what that release does not have is not written.
     """
     moment = (now or datetime.now(UTC).replace(tzinfo=None)).replace(microsecond=0)
     world = World(
@@ -58,34 +61,36 @@ def build(
         now=moment,
         hosts=hosts or 2 * max(4, servers // 400),
         projects=max(4, servers // 50),
+        release=release,
     )
     store: MariaDBStore | SQLiteStore
     loader: Loader
     if isinstance(target, Path):
-        store = _sqlite(target)
+        store = _sqlite(target, release)
         loader = SQLiteLoader(store.connections)
     else:
-        store = _mariadb(target, prefix)
+        store = _mariadb(target, prefix, release)
         loader = MariaDBLoader(store.connections)
-    remembered = _fill(loader, world, store.cell_urls(), progress)
+    emit = Fitting(loader.emit, partial(schemas.columns, release=release)).emit
+    remembered = _fill(emit, world, store.cell_urls(), progress)
     loader.close()
     store.loaded()
-    return Cloud(store, world.now, remembered)
+    return Cloud(store, world.now, remembered, release)
 
 
-def _fill(loader: Loader, world: World, urls: dict[str, str], progress: Callable[[int], None]) -> list[Server]:
+def _fill(emit: Emit, world: World, urls: dict[str, str], progress: Callable[[int], None]) -> list[Server]:
     quotas, networks = cinder.Quotas(), Networks(world)
-    surroundings(loader.emit, world, urls, quotas)
+    surroundings(emit, world, urls, quotas)
     planner = Planner(world.servers, world.hosts, world.projects, world.seed, world.now)
     remembered = []
     for number in range(world.servers):
         its = things(world, planner.plan(number))
-        _server(loader.emit, world, its, networks, quotas)
+        _server(emit, world, its, networks, quotas)
         if number < _REMEMBERED:
             remembered.append(_handle(its, world))
         if number % 1000 == 0:
             progress(number)
-    quotas.write(loader.emit, world)
+    quotas.write(emit, world)
     progress(world.servers)
     return remembered
 
@@ -113,24 +118,24 @@ def _handle(its: Things, world: World) -> Server:
     )
 
 
-def _sqlite(folder: Path) -> SQLiteStore:
+def _sqlite(folder: Path, release: str) -> SQLiteStore:
     folder.mkdir(parents=True, exist_ok=True)
     connections, files = {}, {}
     for database, (service, name) in DATABASES.items():
         files[database] = (folder / f"{name}.db").absolute()
         files[database].unlink(missing_ok=True)
         connections[database] = connect(files[database])
-        schemas.create_on_sqlite(connections[database], service)
+        schemas.create_on_sqlite(connections[database], service, release)
     return SQLiteStore(folder.absolute(), files, connections)
 
 
-def _mariadb(server: MariaDB, prefix: str) -> MariaDBStore:
+def _mariadb(server: MariaDB, prefix: str, release: str) -> MariaDBStore:
     names, connections = {}, {}
     for database, (service, name) in DATABASES.items():
         names[database] = prefix + name
         server.create(names[database])
         connections[database] = server.connect(names[database])
         with connections[database].cursor() as cursor:
-            schemas.create_on_mariadb(cursor, service)
+            schemas.create_on_mariadb(cursor, service, release)
     state = Path(tempfile.mkdtemp(prefix="state-", dir=server.folder))
     return MariaDBStore(server, names, connections, state)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import pymysql
 
+from stackmend.tables.releases import NEWEST
 from stackmend_lab import schemas
 from stackmend_lab.cloud.kinds import text
 from stackmend_lab.mariadb import MariaDB
@@ -39,6 +40,10 @@ class Server:
     def database(self) -> str:
         """Name of the database its row is in."""
         return f"cell:{self.cell}"
+
+
+class AbsentError(LookupError):
+    """The release of the cloud does not have what somebody wants to write: such damage cannot exist there."""
 
 
 class Statements(Protocol):
@@ -74,8 +79,8 @@ class CloudRows(ABC):
     can be made on both. Databases have stackmend's names: ``nova_api``, ``cell:cell1``, ``neutron``, ...
     """
 
-    def __init__(self, statements: Statements) -> None:
-        self._statements = statements
+    def __init__(self, statements: Statements, release: str = NEWEST) -> None:
+        self._statements, self.release = statements, release
 
     @abstractmethod
     def pick(self, kind: str = "active") -> Server:
@@ -98,15 +103,28 @@ class CloudRows(ABC):
         """Run one statement and commit it."""
         self._statements.run(database, sql, params or {})
 
+    def has(self, database: str, table: str, *columns: str) -> bool:
+        """Whether the release has such a table, with these columns."""
+        there = schemas.columns(database, table, self.release)
+        return bool(there) and there.issuperset(columns)
+
+    def require(self, database: str, table: str, *columns: str) -> None:
+        """AbsentError unless the release has them."""
+        if not self.has(database, table, *columns):
+            what = f"{table}.{', '.join(columns)}" if columns else f"the table {table}"
+            raise AbsentError(f"{schemas.service_of(database)} of {self.release} does not have {what}")
+
     def insert(self, database: str, table: str, **values: Any) -> Any:
-        """Insert a row; returns its ``id``, given or assigned."""
+        """Insert what the release has of a row; returns its ``id``, given or assigned."""
+        values = self._fitting(database, table, values)
         q = self._statements.quote
         names, marks = ", ".join(q(c) for c in values), ", ".join(f":{c}" for c in values)
         last = self._statements.run(database, f"INSERT INTO {q(table)} ({names}) VALUES ({marks})", values)[1]
         return values.get("id", last)
 
     def update(self, database: str, table: str, where: Mapping[str, Any], **values: Any) -> None:
-        """Set columns of the rows that match."""
+        """Set columns of the rows that match, as far as the release has them."""
+        values = self._fitting(database, table, values)
         q = self._statements.quote
         sets = ", ".join(f"{q(c)} = :{c}" for c in values)
         condition, parameters = self._where(where)
@@ -116,6 +134,16 @@ class CloudRows(ABC):
         """Delete the rows that match."""
         condition, parameters = self._where(where)
         self._statements.run(database, f"DELETE FROM {self._statements.quote(table)} WHERE {condition}", parameters)
+
+    def _fitting(self, database: str, table: str, values: Mapping[str, Any]) -> Row:
+        """What the release has of these columns; AbsentError if that is nothing."""
+        if self.release == NEWEST:  # a lab has what it has
+            return dict(values)
+        there = schemas.columns(database, table, self.release)
+        found = {name: value for name, value in values.items() if name in there}
+        if not found:
+            self.require(database, table, *(values if there else ()))
+        return found
 
     def _where(self, where: Mapping[str, Any]) -> tuple[str, Row]:
         terms = [
@@ -128,8 +156,8 @@ class CloudRows(ABC):
 class Cloud(CloudRows):
     """An embedded cloud on real schemas."""
 
-    def __init__(self, store: Store, now: datetime, servers: list[Server]) -> None:
-        super().__init__(store)
+    def __init__(self, store: Store, now: datetime, servers: list[Server], release: str = NEWEST) -> None:
+        super().__init__(store, release)
         self._store, self._now, self._servers = store, now, servers
         self._picked: set[str] = set()
         self._saved = self._now, frozenset[str]()
@@ -199,7 +227,7 @@ class Cloud(CloudRows):
         passed = round((datetime.now(UTC).replace(tzinfo=None) - self._now).total_seconds())
         since = {"since": text(self._now - timedelta(hours=1))}
         for database in self.databases:
-            for table, column in schemas.moments("nova" if database.startswith("cell:") else database):
+            for table, column in schemas.moments(schemas.service_of(database), self.release):
                 name = self._store.quote(column)
                 later = f"SET {name} = {self._store.later(name, passed)} WHERE {name} >= :since"
                 self._store.run(database, f"UPDATE {self._store.quote(table)} {later}", since)
@@ -209,7 +237,7 @@ class Cloud(CloudRows):
         """The same cloud in another folder: a tenth of the work of a build. Only for a cloud in SQLite files."""
         if not isinstance(self._store, SQLiteStore):
             raise TypeError("a cloud on a server is not copied: build another one")
-        copy = Cloud(self._store.copied(folder), self._now, self._servers)
+        copy = Cloud(self._store.copied(folder), self._now, self._servers, self.release)
         copy._picked = set(self._picked)
         return copy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,27 @@ class Loader(Protocol):
     def close(self) -> None:
         """Write the remaining rows."""
         ...
+
+
+class Fitting:
+    """Leaves out the tables and columns that a release does not have, and passes on the rest."""
+
+    def __init__(self, emit: Callable[..., None], columns: Callable[[str, str], frozenset[str]]) -> None:
+        self._emit, self._columns = emit, columns
+        self._kept: dict[tuple[str, str, tuple[str, ...]], tuple[tuple[str, ...], tuple[int, ...]]] = {}
+
+    def emit(self, database: str, table: str, columns: tuple[str, ...], values: Sequence[Any]) -> None:
+        """Store what the release has of a row."""
+        found = self._kept.get((database, table, columns))
+        if found is None:
+            there = self._columns(database, table)
+            places = tuple(n for n, column in enumerate(columns) if column in there)
+            found = self._kept[database, table, columns] = (tuple(columns[n] for n in places), places)
+        names, places = found
+        if len(names) == len(columns):
+            self._emit(database, table, columns, values)
+        elif names:
+            self._emit(database, table, names, [values[n] for n in places])
 
 
 class SQLiteLoader:

@@ -10,7 +10,7 @@ from stackmend_lab.cloud import cinder, neutron, placement
 from stackmend_lab.cloud.documents import DETAILS, cidr, label
 from stackmend_lab.cloud.kinds import identifier
 from stackmend_lab.cloud.nova import CELL_IDS
-from stackmend_lab.cloud.world import CELLS, CLASSES, FLAVORS, PROJECT_NAMES, Emit, World
+from stackmend_lab.cloud.world import CELLS, CLASSES, FLAVORS, PROJECT_NAMES, SERVICE_VERSIONS, Emit, World
 
 MARKER = "00000000-0000-0000-0000-000000000000"
 
@@ -99,7 +99,8 @@ def _service(emit: Emit, world: World, cell: str, host: str, binary: str) -> Non
     number = world.next(f"cell:{cell}", "services")
     uuid = identifier(0xC1 + CELLS.index(cell), number, world.seed)
     emit(f"cell:{cell}", "services", _SERVICE, (
-        number, uuid, host, binary, binary.removeprefix("nova-"), 1000, 0, 0, world.ago(seconds=5), 70,
+        number, uuid, host, binary, binary.removeprefix("nova-"), 1000, 0, 0, world.ago(seconds=5),
+        SERVICE_VERSIONS[world.release],
         world.ago(days=500), world.ago(seconds=5), 0,
     ))  # fmt: skip
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from stackmend.tables.releases import NEWEST
 from stackmend_lab.cloud.kinds import identifier, text
 
 CELLS = ("cell1", "cell2")
@@ -20,6 +21,11 @@ FLAVORS = (("m1.small", 1, 2048, 20, 0, 0), ("m1.medium", 2, 4096, 40, 0, 0), ("
 CLASSES = ("VCPU", "MEMORY_MB", "DISK_GB", "CUSTOM_BAREMETAL", "CUSTOM_LICENSE")
 PROJECT_NAMES = ("infra", "Büro", "研究", "data", "web")
 ZONE = "nova"
+#: ``services.version`` that nova-compute of a release writes (SERVICE_VERSION in nova/objects/service.py)
+SERVICE_VERSIONS = {
+    "train": 40, "ussuri": 51, "victoria": 53, "wallaby": 56, "xena": 60, "yoga": 61, "zed": 64, "2023.1": 66,
+    "2023.2": 66, "2024.1": 67, "2024.2": 67, "2025.1": 68, "2025.2": 70, "2026.1": 72, "2026.2": 70,
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -31,6 +37,7 @@ class World:
     now: datetime
     hosts: int
     projects: int
+    release: str = NEWEST
     counters: dict[tuple[str, str], Iterator[int]] = field(default_factory=dict)
     addresses: dict[int, int] = field(default_factory=dict)  #: project -> addresses assigned in its network
 

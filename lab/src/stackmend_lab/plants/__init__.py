@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from stackmend_lab.cloud import CloudRows
+from stackmend.tables.releases import NEWEST
+from stackmend_lab.cloud import AbsentError, Cloud, CloudRows
 
 #: the variant that every module has
 PLANT = "plant"
@@ -67,6 +70,21 @@ def broken() -> Iterator[Case]:
         for variant, make in {PLANT: module.plant, **getattr(module, "VARIANTS", {})}.items():
             more = {"beside": beside[variant]} if variant in beside else {}
             yield Case(check, variant, make, refused.get(variant, ""), chosen.get(variant, ""), **more)
+
+
+def impossible(cloud: Cloud, cases: Iterable[Case], folder: Path) -> dict[Case, str]:
+    """The cases that the cloud's release has no rows for, with the reason: each is tried in a copy in this folder."""
+    if cloud.release == NEWEST:
+        return {}
+    copy, found = cloud.copied(folder), {}
+    for case in cases:
+        try:
+            case.make(copy)
+        except AbsentError as problem:
+            found[case] = str(problem)
+    copy.close()
+    shutil.rmtree(folder)
+    return found
 
 
 def healthy() -> Iterator[Case]:

@@ -7,7 +7,7 @@ import json
 import uuid
 from typing import Any
 
-from stackmend_lab.cloud import CloudRows, Server
+from stackmend_lab.cloud import AbsentError, CloudRows, Server
 from stackmend_lab.cloud.documents import build_request
 from stackmend_lab.plants._hosts import inventory, map_host
 from stackmend_lab.plants._networks import place_port, secure_port
@@ -173,8 +173,12 @@ def new_port(cloud: CloudRows, server: Server, *, host: str = "", age: float = O
     return port
 
 
-def _consumer_type(cloud: CloudRows, name: str) -> int:
-    """Placement creates the row of a type with its first consumer."""
+def _consumer_type(cloud: CloudRows, name: str) -> int | None:
+    """Placement creates the row of a type with its first consumer; before Xena it knew no types but Nova's two."""
+    if name in ("INSTANCE", "MIGRATION") and not cloud.has("placement", "consumer_types"):
+        return None
+    if not cloud.has("placement", "consumer_types"):
+        raise AbsentError("placement has no consumer_types: other consumers cannot be told from Nova's")
     known = cloud.rows("placement", "SELECT id FROM consumer_types WHERE name = :n", {"n": name})
     return int(known[0]["id"] if known else cloud.insert("placement", "consumer_types", name=name))
 

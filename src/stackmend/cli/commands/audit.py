@@ -91,6 +91,7 @@ class Audit(Printing):
     def _audited(self, parsed_args: argparse.Namespace, config: Config, bundle: Bundle | None) -> int:
         from stackmend.app.audits import audit
         from stackmend.report import findings
+        from stackmend.report.releases import releases
 
         checks, about = limits(self, parsed_args, config, parsed_args.snapshot)
         with self.watch() as progress:
@@ -116,7 +117,10 @@ class Audit(Printing):
             notes.warn(source.trouble)
         for line in findings.without_answer(report):
             notes.warn(line)
-        for line in (*findings.summary(report), *tally):
+        known, unknown = releases(report.manifest)
+        for line in unknown:
+            notes.warn(line)
+        for line in (*findings.summary(report), *tally, *known):
             notes.say(line)
         rows = any(not source.api and not source.error for source in report.manifest.sources)
         if bundle is not None:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.commands.lab import require_lab
 from stackmend.model.errors import Exit, UsageError
+from stackmend.tables.releases import NEWEST, RELEASES
 
 
 class Demo(Printing):
@@ -23,6 +24,7 @@ class Demo(Printing):
 
     examples = """
   $ stackmend demo
+  $ stackmend demo --release zed                # on the databases of an older release
   $ stackmend demo --keep stackmend-demo        # keep the folder to experiment with"""
     default_format = TEXT
 
@@ -31,6 +33,12 @@ class Demo(Printing):
         parser.add_argument("--keep", metavar="DIR", help="work in this new folder and keep it")
         parser.add_argument(
             "--servers", type=int, default=200, metavar="N", help="number of servers in the cloud (default: 200)"
+        )
+        parser.add_argument(
+            "--release",
+            choices=RELEASES,
+            default=NEWEST,
+            help="whose databases the services have (default: the newest)",
         )
         super().add_arguments(parser)
 
@@ -64,7 +72,7 @@ class Demo(Printing):
         machine = not self.for_people(parsed_args)
         out = sys.stderr if machine else self.stdout
         begun = time.monotonic()
-        rehearsal = Rehearsal(folder, parsed_args.servers, main, repairable(), out)
+        rehearsal = Rehearsal(folder, parsed_args.servers, main, repairable(), out, parsed_args.release)
         good = rehearsal.run()
         steps = [step.as_dict() for step in rehearsal.steps]
         if machine:

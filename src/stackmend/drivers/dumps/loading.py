@@ -69,6 +69,7 @@ def wanted(more: Wanted) -> dict[str, dict[str, frozenset[str]]]:
         for table, columns in read_columns(part).items():
             add(part.service, table, columns)
         add(part.service, "alembic_version", frozenset({"version_num"}))
+        add(part.service, "migrate_version", frozenset({"version"}))
     for service, some in more.items():
         for table, columns in some.items():
             add(service, table, columns)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec, Self
+from typing import Any, ParamSpec, Self
 
 from stackmend.drivers.database.dialects import Address, Dialect, TableInfo, dialect_of
 from stackmend.drivers.database.dialects.base import TableReader
@@ -32,12 +32,15 @@ from stackmend.model.events import Events
 from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
 from stackmend.tables import Table, tables
+from stackmend.tables.releases import fitting
 
 _EVENTS = Events(__name__)
 
 _P = ParamSpec("_P")
 
 FORMAT = "stackmend-snapshot/1"
+#: where migrations say how far they came; the second one until they were rewritten for alembic
+_VERSIONS = (("alembic_version", "version_num"), ("migrate_version", "version"))
 #: seconds in which the reading threads have to end after an interruption
 _PATIENCE = 10.0
 
@@ -50,7 +53,7 @@ class _Reading:
     address: Address
     dialect: Dialect
     known: dict[str, TableInfo] = field(default_factory=dict)
-    release: str = ""
+    versions: tuple[str, ...] = ()
     start: str = ""
     end: str = ""
     rows: dict[str, int] = field(default_factory=dict)
@@ -61,7 +64,8 @@ class _Reading:
     def source(self) -> Source:
         return Source(
             database=self.database,
-            release=self.release,
+            revision=", ".join(self.versions),
+            releases=fitting("nova" if self.database.startswith(CELL) else self.database, self.versions),
             start=self.start,
             end=self.end,
             rows=self.rows,
@@ -162,9 +166,10 @@ class DatabaseCollector:
             try:
                 reading.known = reading.dialect.introspect(connection, address.database)
                 sight = reading.dialect.sight(connection, address.database)
-                if "alembic_version" in reading.known:
-                    versions = reading.dialect.select(connection, "SELECT version_num FROM alembic_version")
-                    reading.release = ", ".join(sorted(str(v[0]) for v in versions))
+                for name, column in _VERSIONS:
+                    if not reading.versions and name in reading.known:
+                        rows = reading.dialect.select(connection, f"SELECT {column} FROM {name}")
+                        reading.versions = tuple(sorted(str(row[0]) for row in rows))
                 reading.start = reading.dialect.utcnow(connection)
             finally:
                 connection.close()
@@ -362,13 +367,18 @@ def read_manifest(folder: Path) -> Manifest:
         document = json.loads((folder / "manifest.json").read_text())
         if document["format"] != FORMAT:
             raise SourceError(f"snapshot {folder} has the format {document['format']}", "Create a new snapshot.")
-        sources = tuple(
-            Source(**{**s, **{n: {k: tuple(v) for k, v in s.get(n, {}).items()} for n in ("missing", "unseen")}})
-            for s in document["sources"]
-        )
+        sources = tuple(_source(s) for s in document["sources"])
         return Manifest(**{**document, "sources": sources})
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise SourceError(
             f"{folder} is not a complete snapshot: {type(problem).__name__}",
             "A complete snapshot contains manifest.json; create a new one with 'stackmend snapshot create'.",
         ) from problem
+
+
+def _source(document: dict[str, Any]) -> Source:
+    """Also of a snapshot made before releases were named: it had the revision in their place."""
+    lacking = {n: {k: tuple(v) for k, v in document.get(n, {}).items()} for n in ("missing", "unseen")}
+    rest = {name: value for name, value in document.items() if name != "release"}
+    revision = document.get("revision", document.get("release", ""))
+    return Source(**{**rest, **lacking, "revision": revision, "releases": tuple(document.get("releases", ()))})

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stackmend.drivers.database.dialects import Address, Dialect, TableInfo
 from stackmend.drivers.database.dialects.rights import Visibility
@@ -37,6 +37,7 @@ def read_columns(table: Table) -> dict[str, frozenset[str]]:
     names = {"t": table.name} | {alias: name for name, alias in _JOINED.findall(table.join)}
     told = _NAMED.findall(" ".join((table.join, table.where, *(column.expr for column in table.columns))))
     told += [("t", column.name) for column in table.columns if not column.expr]
+    told += _NAMED.findall(" ".join(table.absent.values()))
     found: dict[str, set[str]] = {}
     for alias, column in told:
         if alias in names:
@@ -77,6 +78,7 @@ def missing(table: Table, known: Mapping[str, TableInfo]) -> tuple[str, ...]:
 
     ("*",) when the table itself is missing, or a column that selects its rows.
     """
+    table = _of_release(table, known)
     info = known.get(table.name)
     if info is None or not _selectable(table, known):
         return () if table.optional else ("*",)
@@ -104,6 +106,7 @@ def select(
     dialect: Dialect, address: Address, table: Table, known: Mapping[str, TableInfo], narrow: str = ""
 ) -> Select | None:
     """The SELECT of a table; None if the release has no such table. ``narrow`` is an additional condition."""
+    table = _of_release(table, known)
     info = known.get(table.name)
     if info is None or not _selectable(table, known):
         return None
@@ -127,6 +130,23 @@ def select(
         plain=f"SELECT {', '.join(values)}{more} {source}",
         packed=f"SELECT CONCAT_WS('{SEPARATOR}', {text}){more} {source}",
     )
+
+
+def _of_release(table: Table, known: Mapping[str, TableInfo]) -> Table:
+    """The table with what its release lacks replaced by what that means there."""
+    info = known.get(table.name)
+    lacking = {name: sql for name, sql in table.absent.items() if info is not None and name not in info.columns}
+    if not lacking:
+        return table
+
+    def meant(sql: str) -> str:
+        return _OWN.sub(lambda m: f"({lacking[m[1]]})" if m[1] in lacking else m[0], sql)
+
+    columns = tuple(
+        replace(c, expr=meant(c.expr) if c.expr else f"({lacking[c.name]})") if c.expr or c.name in lacking else c
+        for c in table.columns
+    )
+    return replace(table, columns=columns, where=meant(table.where))
 
 
 def _selectable(table: Table, known: Mapping[str, TableInfo]) -> bool:

@@ -11,7 +11,7 @@ from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import BumpRow, ExpectNone, ExpectRow, Record, Step, Value, Values
 from stackmend.repairs.common import change
-from stackmend.repairs.volume_rows import soft_delete_all
+from stackmend.repairs.volume_rows import counts, soft_delete_all
 from stackmend.tables.cinder import VOLUME_CHILDREN, VOLUME_GRANDCHILDREN
 
 #: columns that Cinder sets besides the deletion mark (cinder/db/api.py: attachment_destroy, snapshot_destroy)
@@ -97,7 +97,7 @@ def _made_of(live: Live, column: str, sources: Sequence[str]) -> list[Record]:
 
 def quota(live: Live, row: Record, *, snapshot: bool = False) -> Iterator[Step]:
     """Give back the quota of a volume or snapshot, as Cinder's negative reservation does; never below zero."""
-    if not row.get("use_quota", 1):
+    if not counts(row):
         return
     kind: Record | None = live.row("cinder", "volume_types", {"id": row["volume_type_id"]})
     suffixes = ["", f"_{kind['name']}"] if kind else [""]

@@ -37,7 +37,8 @@ def shared(cloud: CloudRows) -> dict[str, Any]:
     server = cloud.pick("active")
     network = cloud.rows("neutron", "SELECT network_id FROM ports WHERE id = :p", {"p": server.ports[0]})[0]
     owner = {"id": uuid.uuid4().hex, "object_id": network["network_id"], "action": "access_as_shared"}
-    cloud.insert("neutron", "networkrbacs", **owner, project_id="e" * 32, target_project="*")
+    target = "target_project" if cloud.has("neutron", "networkrbacs", "target_project") else "target_tenant"
+    cloud.insert("neutron", "networkrbacs", **owner, project_id="e" * 32, **{target: "*"})
     return _edited(cloud, server)
 
 

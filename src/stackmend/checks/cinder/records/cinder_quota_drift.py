@@ -58,7 +58,8 @@ CHECK = Check(
         WITH half AS (
             SELECT DISTINCT volume_id FROM cinder_leftover_children
         ), volumes AS (
-            SELECT v.project_id, v.size, CASE WHEN v.deleted THEN 0 ELSE 1 END AS sure, t.name AS type
+            SELECT v.project_id, v.size, CASE WHEN v.deleted OR v.use_quota IS NULL THEN 0 ELSE 1 END AS sure,
+                   t.name AS type
               FROM cinder_volumes v
               LEFT JOIN half h ON h.volume_id = v.id
               LEFT JOIN cinder_volume_types t ON t.id = v.volume_type_id

@@ -9,7 +9,8 @@ Sets `quota_usages.in_use` to what the project's live volumes, snapshots or back
 No reservation of that quota is open, which is checked again when the row is written: a request would change the
 number. The row must be unchanged since the plan. If the project has snapshots, gigabytes are not recounted: whether
 they include snapshots is set in `no_snapshot_gb_quota`, so the plan names the command of Cinder that knows it. The same
-applies while a volume of the project is deleted incompletely.
+applies while a volume of the project is deleted incompletely, and before Xena to volumes named `backup-vol-...`: no
+column says there whether a backup made them for itself, and Cinder would not count them.
 
 ## Undo
 The previous numbers are restored.
@@ -24,6 +25,7 @@ from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, Record, Risk, Step
 from stackmend.repairs.common import change
+from stackmend.repairs.volume_rows import counts
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -35,7 +37,8 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     if target["used"] != target["most"]:
         raise CannotRepair(
             f"how many {what} count depends on no_snapshot_gb_quota of Cinder, or on a volume that is deleted"
-            f" incompletely: run cinder-manage quota sync --project-id {project}"
+            " incompletely or (before Xena) may have been made by a backup for itself: run cinder-manage quota sync"
+            f" --project-id {project}"
         )
     if waiting := live.rows("cinder", "reservations", {"usage_id": usage["id"], "deleted": 0}):
         raise CannotRepair(f"{len(waiting)} reservation(s) of {what} of project {project} are open")
@@ -61,7 +64,7 @@ def _used(live: Live, project: str, what: str) -> int:
         rows = [r for t in types for r in live.rows("cinder", _table(kind), {**where, "volume_type_id": t["id"]})]
     else:
         rows = live.rows("cinder", _table(kind), where)
-    counting = [row for row in rows if row.get("use_quota", 1)]
+    counting = [row for row in rows if counts(row)]
     return sum(int(str(row["size"] or 0)) for row in counting) if kind == "gigabytes" else len(counting)
 
 

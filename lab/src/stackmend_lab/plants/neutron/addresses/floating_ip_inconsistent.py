@@ -59,11 +59,13 @@ def forwarding(cloud: CloudRows) -> None:
     found = floating_ip(cloud, status="ACTIVE", router_id=gateway(cloud)["device_id"])
     sql = "SELECT ip_address FROM ipallocations WHERE port_id = :p AND ip_address LIKE '%.%'"
     address = cloud.rows("neutron", sql, {"p": port})[0]["ip_address"]
+    ports = {"internal_ip_address": address, "internal_port_start": 22, "internal_port_end": 22,
+             "external_port_start": 2022, "external_port_end": 2022}  # fmt: skip
+    if not cloud.has("neutron", "portforwardings", *ports):
+        ports = {"external_port": 2022, "socket": f"{address}:22"}
     cloud.insert(
         "neutron", "portforwardings", id=str(uuid.uuid4()), floatingip_id=found["id"], protocol="tcp",
-        internal_neutron_port_id=port, internal_ip_address=address, internal_port_start=22,
-        internal_port_end=22, external_port_start=2022, external_port_end=2022,
-        standard_attr_id=standard(cloud, "portforwardings", cloud.ago(OLD)),
+        internal_neutron_port_id=port, standard_attr_id=standard(cloud, "portforwardings", cloud.ago(OLD)), **ports,
     )  # fmt: skip
 
 

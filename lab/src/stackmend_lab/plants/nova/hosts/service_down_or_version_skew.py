@@ -7,11 +7,15 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from stackmend_lab.cloud import CloudRows
+from stackmend.tables.releases import NEWEST
+from stackmend_lab.cloud import AbsentError, CloudRows
+from stackmend_lab.cloud.world import SERVICE_VERSIONS
 from stackmend_lab.plants._hosts import ALIVE, Host, new_host
 from stackmend_lab.plants._volumes import cinder_service
 
 _DAY = 86400
+#: the oldest version of which the check knows what works with it
+_KNOWN = 54
 _MONTH = 30 * _DAY
 
 
@@ -22,6 +26,12 @@ def _compute(cloud: CloudRows, seconds: float, **values: Any) -> tuple[Host, dic
     return host, {"service": "Nova", "kind": "nova-compute", "host": host.name, "cell": host.cell}
 
 
+def _newest(cloud: CloudRows) -> int:
+    """The version of the cloud's nova-compute."""
+    sql = "SELECT MAX(version) AS newest FROM services WHERE host = 'c0001'"
+    return int(cloud.rows("cell:cell1", sql)[0]["newest"] or SERVICE_VERSIONS[NEWEST])
+
+
 def plant(cloud: CloudRows) -> dict[str, Any]:
     """A host was taken out of the cloud a month ago, and its service was left."""
     return _compute(cloud, _MONTH)[1]
@@ -29,7 +39,7 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 def old_version(cloud: CloudRows) -> dict[str, Any]:
     """The same before an upgrade: Nova takes its version for the oldest."""
-    return _compute(cloud, _MONTH, version=68)[1]
+    return _compute(cloud, _MONTH, version=_newest(cloud) - 2)[1]
 
 
 def forced_down(cloud: CloudRows) -> dict[str, Any]:
@@ -39,7 +49,10 @@ def forced_down(cloud: CloudRows) -> dict[str, Any]:
 
 def left_out(cloud: CloudRows) -> dict[str, Any]:
     """A host was left out of two upgrades."""
-    return _compute(cloud, ALIVE, version=61)[1]
+    newest = _newest(cloud)
+    if newest < _KNOWN:
+        raise AbsentError("which versions work with each other is not known before Wallaby")
+    return _compute(cloud, ALIVE, version=newest - 9)[1]
 
 
 def conductor(cloud: CloudRows) -> dict[str, Any]:
@@ -89,7 +102,7 @@ def evacuated(cloud: CloudRows) -> None:
 
 def half_upgraded(cloud: CloudRows) -> None:
     """An upgrade has not reached this host yet."""
-    _compute(cloud, ALIVE, version=68)
+    _compute(cloud, ALIVE, version=_newest(cloud) - 1)
 
 
 def api(cloud: CloudRows) -> None:

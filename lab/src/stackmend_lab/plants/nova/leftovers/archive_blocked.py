@@ -6,7 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend_lab.cloud import CloudRows, Server
+from stackmend.tables.releases import RELEASES
+from stackmend_lab.cloud import AbsentError, CloudRows, Server
+
+
+def _forgotten(cloud: CloudRows) -> None:
+    """AbsentError where Nova still has models of these tables, and archives their rows with the server."""
+    if RELEASES.index(cloud.release) < RELEASES.index("yoga"):
+        raise AbsentError(f"nova of {cloud.release} archives the rows of these tables with the server")
 
 
 def _address(cloud: CloudRows, server: Server) -> None:
@@ -20,6 +27,7 @@ def _address(cloud: CloudRows, server: Server) -> None:
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
     """An address of nova-network was never released."""
+    _forgotten(cloud)
     server = cloud.pick("deleted")
     _address(cloud, server)
     return {"server": server.uuid, "cell": server.cell}
@@ -27,6 +35,7 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 def console(cloud: CloudRows) -> dict[str, Any]:
     """A console of XenAPI was never deleted."""
+    _forgotten(cloud)
     server = cloud.pick("deleted")
     cloud.insert(
         server.database, "consoles", instance_name="instance-1", instance_uuid=server.uuid, password="console-secret",
