@@ -239,6 +239,14 @@ TABLES = (
         name="volume_types",
         columns=text("id", "name"),
     ),
+    # the images that volumes were made from
+    Table(
+        service="cinder",
+        name="volume_glance_metadata",
+        label="cinder_volume_images",
+        columns=(Column("image", expr="t.value"),),
+        where="t.key = 'image_id' AND t.volume_id IS NOT NULL AND t.deleted = 0",
+    ),
     # types whose volumes several servers may have
     Table(
         service="cinder",

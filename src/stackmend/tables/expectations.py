@@ -238,6 +238,23 @@ EXPECTATIONS: tuple[Expectation, ...] = (
              WHERE NOT n.deleted""",
     ),
     Expectation(
+        name="glance:images",
+        reads={
+            "nova_instances": {"id": NEWEST + "s.deleted = 0"},
+            "glance_images": {"id": "nova_instances.image_ref"},
+        },
+        what="images that servers of the last month were built from",
+        cause="wrong database?",
+        # images are purged, if at all, months after their deletion; by server, as one image may be lost
+        sql=f"""
+            SELECT 'glance' AS source, i.uuid AS item, MIN(i.launched_at) AS made, MIN(g.id) IS NOT NULL AS present
+              FROM nova_instances i
+              LEFT JOIN glance_images g ON g.id = i.image_ref
+             WHERE {_RAN.format("i")} AND i.image_ref <> ''
+               AND i.launched_at > (SELECT now FROM clock) - INTERVAL 30 DAY
+             GROUP BY i.uuid""",
+    ),
+    Expectation(
         name="keystone:projects",
         reads={
             "nova_instances": {"id": NEWEST + "s.deleted = 0"},

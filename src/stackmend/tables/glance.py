@@ -14,6 +14,8 @@ _SCHEME = """CASE WHEN t.value LIKE 'file:%' THEN 'file' WHEN t.value LIKE 'rbd:
 IMAGE_CHILDREN = ("image_locations", "image_properties", "image_members", "image_tags")
 #: properties with which Glance marks an import in progress (glance/api/v2/images.py)
 IMPORT_MARKS = ("os_glance_import_task", "os_glance_importing_to_stores", "os_glance_stage_host")
+#: name of an image without content, registered so that nobody else gets its id
+RESERVED = "reserved: content was deleted"
 #: properties of images that servers were made into; the values of other properties are not read
 _PROPERTIES = (*IMPORT_MARKS, "instance_uuid", "block_device_mapping")
 _VALUED = (*IMPORT_MARKS, "instance_uuid")

@@ -12,6 +12,30 @@ RESOURCES = (
     "subnetpools", "subnets",
 )  # fmt: skip
 
+#: owners of ports that have a binding for each host (neutron/plugins/ml2/models.py: DistributedPortBinding)
+DISTRIBUTED = (
+    "network:router_interface_distributed", "network:router_centralized_snat",
+    "network:ha_router_replicated_interface",
+)  # fmt: skip
+
+#: entries with which an owner shares something: table -> the table of what is shared
+SHARING = {
+    "addressgrouprbacs": "address_groups",
+    "addressscoperbacs": "address_scopes",
+    "networkrbacs": "networks",
+    "qospolicyrbacs": "qos_policies",
+    "securitygrouprbacs": "securitygroups",
+    "subnetpoolrbacs": "subnetpools",
+}
+
+#: bindings of QoS policies: table -> (the table of what has the policy, the column with its id)
+QOS_BINDINGS = {
+    "qos_fip_policy_bindings": ("floatingips", "fip_id"),
+    "qos_network_policy_bindings": ("networks", "network_id"),
+    "qos_port_policy_bindings": ("ports", "port_id"),
+    "qos_router_gw_policy_bindings": ("routers", "router_id"),
+}
+
 TABLES = (
     Table(
         service="neutron",
@@ -113,7 +137,42 @@ TABLES = (
         )
         for name in RESOURCES
     ),
-    Table(service="neutron", name="ml2_distributed_port_bindings", columns=text("port_id", "host"), optional=True),
+    Table(
+        service="neutron",
+        name="ml2_distributed_port_bindings",
+        columns=text("port_id", "host", "router_id"),
+        optional=True,
+    ),
+    *(
+        Table(
+            service="neutron",
+            name=name,
+            label="neutron_sharing",
+            constant=("child", name),
+            columns=(*text("id", "target_project"), Column("unowned", ColumnType.BOOL, expr="o.id IS NULL")),
+            join=f"LEFT JOIN {shared} o ON o.id = t.object_id",
+            optional=True,
+        )
+        for name, shared in SHARING.items()
+    ),
+    # foreign keys rule these rows out, unless they were written without checks: usually there are none
+    *(
+        Table(
+            service="neutron",
+            name=name,
+            label="neutron_unbound_policies",
+            constant=("child", name),
+            columns=(
+                Column("bound_id", expr=f"t.{column}"),
+                *text("policy_id"),
+                Column("policy_gone", ColumnType.BOOL, expr="q.id IS NULL"),
+            ),
+            join=f"LEFT JOIN {bound} o ON o.id = t.{column} LEFT JOIN qos_policies q ON q.id = t.policy_id",
+            where="o.id IS NULL OR q.id IS NULL",
+            optional=True,
+        )
+        for name, (bound, column) in QOS_BINDINGS.items()
+    ),
     Table(service="neutron", name="ml2_port_binding_levels", columns=text("port_id", "host", "segment_id")),
     Table(
         service="neutron",

@@ -83,7 +83,7 @@ TABLES = (
         name="instances",
         columns=(
             *ints("id"),
-            *text("uuid", "project_id", "host", "node", "launched_on"),
+            *text("uuid", "project_id", "user_id", "image_ref", "host", "node", "launched_on"),
             Column("compute_id", ColumnType.INT, optional=True),
             *text("vm_state", "task_state"),
             *ints("power_state", "cleaned", "vcpus", "memory_mb"),
@@ -161,6 +161,13 @@ TABLES = (
             Column("has_flavor", ColumnType.BOOL, expr="t.flavor IS NOT NULL AND t.flavor <> ''"),
             # extra specs that replace what the flavor's own numbers request
             Column("overrides", ColumnType.BOOL, expr="t.flavor LIKE '%\"resources%'"),
+            # the flavors before and after a resize, null unless one is in progress; quotes within values are escaped
+            Column("resizing", ColumnType.BOOL, expr="t.flavor LIKE '%\"old\": {%' OR t.flavor LIKE '%\"new\": {%'"),
+            Column(
+                "moving",
+                ColumnType.BOOL,
+                expr="t.migration_context IS NOT NULL AND t.migration_context NOT IN ('', 'null')",
+            ),
         ),
     ),
     Table(

@@ -51,6 +51,11 @@ TABLES = (
         columns=(*ints("id"), *text("instance_uuid", "project_id"), *times("created_at")),
         where="t.instance_uuid IS NOT NULL",
     ),
+    Table(
+        service="nova_api",
+        name="key_pairs",
+        columns=(*ints("id"), *text("user_id", "name"), *times("created_at")),
+    ),
     Table(service="nova_api", name="request_specs", columns=(*ints("id"), *text("instance_uuid"))),
     Table(
         service="nova_api",

@@ -23,6 +23,8 @@ from stackmend_lab.plants._networks import drop_port
 from .fake_interfaces import Interfaces as Interfaces
 from .fake_interfaces import RefusedError as RefusedError
 from .fake_interfaces import Reply as Reply
+from .fake_others import Others
+from .fake_others import routes as routes_of_others
 
 PASSWORD = "hunter2-the-password"
 TOKEN = "gAAAAA-the-token-that-nobody-may-see"
@@ -51,7 +53,7 @@ class Seen:
     headers: dict[str, str]
 
 
-class Fake(Interfaces):
+class Fake(Interfaces, Others):
     """Keystone, Nova, Neutron, Cinder and Placement of a cloud in SQLite files."""
 
     #: service -> (its path, lowest and highest microversion)
@@ -61,6 +63,7 @@ class Fake(Interfaces):
         "network": ("/network", "", ""),
         "block-storage": ("/volume/v3", "3.0", "3.59"),
         "placement": ("/placement", "1.0", "1.36"),
+        "image": ("/image", "", ""),
     }
 
     def __init__(self, cloud: Cloud, folder: Path) -> None:
@@ -459,8 +462,9 @@ def _routes(fake: Fake) -> Iterator[tuple[str, str, Callable[..., Reply]]]:
     yield "POST", "/identity/v3/auth/tokens", fake.token
     yield "GET", f"/identity/v3/projects/{one}", fake.project
     for service, (path, _, _) in fake.SERVICES.items():
-        if service != "network":
+        if service not in ("network", "image"):
             yield "GET", f"{path}/?", lambda _body, name=service: fake.version(name)
+    yield from routes_of_others(fake)
     nova, cinder = "/compute/v2.1", "/volume/v3"
     yield "GET", f"{nova}/servers/{one}", fake.show_server
     yield "POST", f"{nova}/servers/{one}/action", fake.server_action

@@ -55,6 +55,14 @@ class World(Protocol):
         """One with an allocation, that is no server."""
         ...
 
+    def shared(self) -> str:
+        """An entry that shares a network with a project that has nothing in it."""
+        ...
+
+    def key_pair(self) -> tuple[str, str]:
+        """(user, name) of a key pair."""
+        ...
+
     def lose_port(self, port: str) -> None:
         """Take a port from Neutron without a word to Nova."""
         ...
@@ -239,6 +247,28 @@ class Operations:
         snapshot = world.snapshot("creating")
         assert_made(world, call("block-storage", "reset-snapshot-status", snapshot=snapshot, status="error"))
         assert_made(world, call("block-storage", "reset-snapshot-status", snapshot=snapshot, status="deleting"))
+
+    def test_a_network_is_shared_no_more(self, world: World) -> None:
+        """The entry is gone, and with it the access."""
+        assert_made(world, call("network", "delete-rbac-policy", entry=world.shared()))
+
+    def test_a_key_pair_of_another_user_is_deleted(self, world: World) -> None:
+        """By the name that the user gave it."""
+        user, name = world.key_pair()
+        step = call("compute", "delete-key-pair", user=user, name=name)
+        assert self.look(world, call("compute", "delete-key-pair", user="b" * 32, name=name))["key_pair"] == "absent"
+        assert_made(world, step)
+
+    def test_an_id_of_an_image_is_reserved_for_good(self, world: World) -> None:
+        """A registered image has no content; once it is deleted, nobody gets its id again."""
+        image = str(uuid.uuid4())
+        register = call("image", "register-image", image=image, name="reserved")
+        assert_made(world, register)
+        assert self.look(world, register)["status"] == "queued"
+        assert_made(world, call("image", "delete-image", image=image))
+        refused = carried_out(world.executor, register, "")
+        assert refused.state is StepState.FAILED
+        assert "409" in refused.note
 
     def test_allocations_go_and_come_back(self, world: World) -> None:
         """Guarded by the generation of the consumer, which goes with its last allocation."""

@@ -146,6 +146,8 @@ class ShowingFake(Fake):
             "name": row.get("display_name"),
             "status": "DELETED" if row["deleted"] else "ACTIVE",
             "tenant_id": row["project_id"],
+            "user_id": row.get("user_id"),
+            "image": {"id": row["image_ref"]} if row.get("image_ref") else "",
             "created": iso(row["created_at"]),
             "updated": iso(row["updated_at"] or row["created_at"]),
             "addresses": addresses,

@@ -12,7 +12,7 @@ import pytest
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.session import ApiSession
 from stackmend_lab.cloud import Cloud, Server
-from stackmend_lab.plants._networks import drop_port, new_port, other_host, port_of, vifs
+from stackmend_lab.plants._networks import drop_port, new_network, new_port, other_host, port_of, vifs
 from stackmend_lab.plants._volumes import attach, new_volume
 from stackmend_lab.plants.cinder.volume_stuck_error_deleting import new_snapshot
 
@@ -60,6 +60,18 @@ class FakeWorld:
         for table, column in (("allocations", "consumer_id"), ("consumers", "uuid")):
             self.cloud.update("placement", table, {column: server.uuid}, **{column: name})
         return name
+
+    def shared(self) -> str:
+        entry = str(uuid.uuid4())
+        row = {"project_id": uuid.uuid4().hex, "target_project": uuid.uuid4().hex, "action": "access_as_shared"}
+        self.cloud.insert("neutron", "networkrbacs", id=entry, object_id=new_network(self.cloud)[0], **row)
+        return entry
+
+    def key_pair(self) -> tuple[str, str]:
+        user = uuid.uuid4().hex
+        values = {"fingerprint": "d4:1d", "type": "ssh", "public_key": "ssh-ed25519 AAAA"}
+        self.cloud.insert("nova_api", "key_pairs", name="laptop 1", user_id=user, **values)
+        return user, "laptop 1"
 
     def lose_port(self, port: str) -> None:
         assert port_of(self.cloud, port)

@@ -24,6 +24,8 @@ from stackmend_lab.plants.cinder import (
     volume_stuck_detaching,
     volume_stuck_error_deleting,
 )
+from stackmend_lab.plants.glance import image_id_reuse_risk
+from stackmend_lab.plants.keystone import resource_user_missing
 from stackmend_lab.plants.neutron import (
     dhcp_port_stale,
     extra_ports_on_server,
@@ -32,6 +34,7 @@ from stackmend_lab.plants.neutron import (
     port_binding_missing,
     port_binding_wrong_host,
     port_without_server,
+    qos_or_child_row_orphan,
     router_port_drift,
 )
 from stackmend_lab.plants.neutron.addresses import floating_ip_port_orphan
@@ -131,6 +134,18 @@ CASES = {
     "a volume that could not be deleted": Case(
         "volume-stuck-error-deleting", volume_stuck_error_deleting.plant,
         ("POST volumes/{volume}/action", "DELETE volumes/{volume}"),
+    ),
+    "a network shared with a project that is gone": Case(
+        "qos-or-child-row-orphan", qos_or_child_row_orphan.VARIANTS["shared_with_nobody"],
+        ("DELETE rbac-policies/{row}",),
+    ),
+    "key pairs of a user who is gone": Case(
+        "resource-user-missing", resource_user_missing.plant,
+        ("DELETE user_id={user}", "DELETE user_id={user}"),
+    ),
+    # once its placeholder is deleted Glance remembers the id again
+    "an image that Glance has forgotten": Case(
+        "image-id-reuse-risk", image_id_reuse_risk.plant, ("POST images",), ("DELETE images/{image}",), young=True
     ),
 }  # fmt: skip
 

@@ -17,6 +17,8 @@ from stackmend_lab.control_plane.seed import create_server, wait, wait_server, w
 
 from ...drivers.api.operations import Guest, Operations, World
 
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f rehearsal"
+
 
 class LabWorld:
     """Objects on the real services; all of them are deleted at the end."""
@@ -81,6 +83,20 @@ class LabWorld:
         answer = self.sdk.placement.put(f"/allocations/{name}", json=body, microversion="1.28")
         assert answer.status_code == 204, answer.text
         return name
+
+    def shared(self) -> str:
+        entry = self.sdk.network.create_rbac_policy(
+            object_type="network", object_id=self.sdk.network.find_network("net1").id, action="access_as_shared",
+            target_project_id=uuid.uuid4().hex,
+        )  # fmt: skip
+        return str(entry.id)
+
+    def key_pair(self) -> tuple[str, str]:
+        user, name = uuid.uuid4().hex, "laptop 1"
+        body = {"keypair": {"name": name, "type": "ssh", "public_key": PUBLIC_KEY, "user_id": user}}
+        answer = self.sdk.compute.post("/os-keypairs", json=body, microversion="2.10")
+        assert answer.status_code == 201, answer.text
+        return user, name
 
     def lose_port(self, port: str) -> None:
         where = "(SELECT standard_attr_id FROM ports WHERE id = %s)"

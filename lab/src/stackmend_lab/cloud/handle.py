@@ -122,6 +122,15 @@ class CloudRows(ABC):
         last = self._statements.run(database, f"INSERT INTO {q(table)} ({names}) VALUES ({marks})", values)[1]
         return values.get("id", last)
 
+    def orphan(self, database: str, table: str, **values: Any) -> None:
+        """Insert a row whose parent does not exist, as a dump does that is loaded without checks."""
+        q = self._statements.quote
+        names, marks = ", ".join(q(c) for c in values), ", ".join(f":{c}" for c in values)
+        unchecked = (
+            "" if self._statements.url(database).startswith("sqlite") else "SET STATEMENT foreign_key_checks = 0 FOR "
+        )
+        self._statements.run(database, f"{unchecked}INSERT INTO {q(table)} ({names}) VALUES ({marks})", values)
+
     def update(self, database: str, table: str, where: Mapping[str, Any], **values: Any) -> None:
         """Set columns of the rows that match, as far as the release has them."""
         values = self._fitting(database, table, values)

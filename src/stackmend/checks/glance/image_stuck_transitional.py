@@ -29,6 +29,7 @@ incomplete.
 """
 
 from stackmend.model.check import Check, Severity
+from stackmend.tables.glance import RESERVED
 
 CHECK = Check(
     name="image-stuck-transitional",
@@ -53,11 +54,12 @@ CHECK = Check(
     lasting=frozenset({"upload", "queued"}),
     by_hand="ask its owner, then let Glance delete it: openstack image delete {image}. An image that is pending_delete"
     " is removed by glance-scrubber on a node of Glance",
-    sql="""
+    sql=f"""
         WITH stuck AS (
             SELECT id, name, owner, status, COALESCE(updated_at, created_at) AS since
               FROM glance_images
-             WHERE (NOT deleted AND status = 'queued' AND COALESCE(updated_at, created_at) < $queued)
+             WHERE (NOT deleted AND status = 'queued' AND COALESCE(updated_at, created_at) < $queued
+                    AND COALESCE(name, '') <> '{RESERVED}')
                 OR (NOT deleted AND status IN ('saving', 'uploading', 'importing', 'killed')
                     AND COALESCE(updated_at, created_at) < $upload)
                 OR (status = 'pending_delete' AND COALESCE(updated_at, created_at) < $queued)

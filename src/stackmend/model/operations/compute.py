@@ -8,7 +8,7 @@ from typing import Generic, TypedDict
 from msgspec import UNSET, UnsetType, field
 
 from stackmend.model.operations import Operation, OptionalSeconds, Seen
-from stackmend.model.operations.servers import ServerSeen, VolumeStatus
+from stackmend.model.operations.servers import Presence, ServerSeen, VolumeStatus
 
 
 class NovaOperation(Operation[Seen], Generic[Seen], frozen=True, kw_only=True):
@@ -378,3 +378,22 @@ class RevertResize(EndMoveOperation, frozen=True, kw_only=True):
     """Revert a cold migration."""
 
     NAME = "revert-resize"
+
+
+# -- key pairs
+
+
+class KeyPairSeen(TypedDict, total=False):
+    """A key pair of a user."""
+
+    key_pair: Presence
+    fingerprint: str
+
+
+class DeleteKeyPair(NovaOperation[KeyPairSeen], frozen=True, kw_only=True):
+    """Delete a key pair of a user."""
+
+    NAME = "delete-key-pair"
+
+    user: str
+    name: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of Glance on the content of an image."""
+"""Operations of Glance on images and their content."""
 
 from __future__ import annotations
 
@@ -59,3 +59,20 @@ class DropFromStore(GlanceOperation[StoresSeen], frozen=True, kw_only=True):
     image: str
     store: str
     node: str
+
+
+class RegisterImage(GlanceOperation[ImageSeen], frozen=True, kw_only=True):
+    """Create a private image without content, under a given id."""
+
+    NAME = "register-image"
+
+    image: str
+    name: str
+
+
+class DeleteImage(GlanceOperation[ImageSeen], frozen=True, kw_only=True):
+    """Delete an image."""
+
+    NAME = "delete-image"
+
+    image: str

@@ -113,6 +113,26 @@ class CreateBinding(BindingOperation, frozen=True, kw_only=True):
     NAME = "create-binding"
 
 
+# -- sharing
+
+
+class EntrySeen(TypedDict, total=False):
+    """An entry that shares something with a project."""
+
+    entry: Presence
+    target_project: str
+    object_id: str
+    action: str
+
+
+class DeleteRbacPolicy(NeutronOperation[EntrySeen], frozen=True, kw_only=True):
+    """Stop sharing something with a project."""
+
+    NAME = "delete-rbac-policy"
+
+    entry: str
+
+
 # -- agents
 
 

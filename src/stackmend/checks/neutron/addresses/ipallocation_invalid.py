@@ -55,12 +55,12 @@ CHECK = Check(
         " subnet={subnet},ip-address={address} {port}"
     ),
     # an IPv4 address as a number, part by part; anything else has none. Texts of all rows are not compared, which would
-    # cost more: only the lowest and highest numbers of a subnet, and hashes. What differs is then looked at
+    # cost more: only the lowest and highest numbers of a subnet, and hashes. What differs is then looked at, in one pass
     sql="""
         WITH numbered AS (
-            SELECT subnet_id, COUNT(*) - COUNT(port_id) AS unowned, MIN(number) AS lowest, MAX(number) AS highest,
-                   MIN(network) AS network, MAX(network) AS other
-              FROM (SELECT subnet_id, port_id, HASH(network_id) AS network,
+            SELECT subnet_id, MIN(number) AS lowest, MAX(number) AS highest, MIN(network) AS network,
+                   MAX(network) AS other
+              FROM (SELECT subnet_id, HASH(network_id) AS network,
                            16777216 * TRY_CAST(SPLIT_PART(ip_address, '.', 1) AS BIGINT)
                            + 65536 * TRY_CAST(SPLIT_PART(ip_address, '.', 2) AS BIGINT)
                            + 256 * TRY_CAST(SPLIT_PART(ip_address, '.', 3) AS BIGINT)
@@ -78,34 +78,26 @@ CHECK = Check(
             SELECT b.id, b.network_id, b.base, b.size
               FROM numbered n
               JOIN blocks b ON b.id = n.subnet_id
-             WHERE n.unowned > 0 OR NULLIF(n.network, HASH(b.network_id)) IS NOT NULL
+             WHERE NULLIF(n.network, HASH(b.network_id)) IS NOT NULL
                 OR NULLIF(n.other, HASH(b.network_id)) IS NOT NULL
                 OR NULLIF(FLOOR(n.lowest / b.size), FLOOR(b.base / b.size)) IS NOT NULL
                 OR NULLIF(FLOOR(n.highest / b.size), FLOOR(b.base / b.size)) IS NOT NULL),
-        unpaired AS (
-            SELECT DISTINCT f.pair
-              FROM (SELECT HASH(port_id, network_id) AS pair FROM neutron_ipallocations WHERE port_id IS NOT NULL) f
-              LEFT JOIN (SELECT HASH(id, network_id) AS pair FROM neutron_ports) p ON p.pair = f.pair
-             WHERE p.pair IS NULL),
-        suspects AS (
-            SELECT f.ip_address, f.subnet_id, f.network_id, f.port_id, o.network_id AS subnet_network, o.base, o.size
+        strange AS (
+            SELECT f.ip_address, f.subnet_id, f.network_id, f.port_id
               FROM neutron_ipallocations f
               LEFT JOIN odd o ON o.id = f.subnet_id
-              LEFT JOIN unpaired u ON u.pair = HASH(f.port_id, f.network_id)
-             WHERE o.id IS NOT NULL OR u.pair IS NOT NULL),
+              LEFT JOIN (SELECT HASH(id, network_id) AS pair FROM neutron_ports) p
+                ON p.pair = HASH(f.port_id, f.network_id)
+             WHERE p.pair IS NULL
+                OR (o.id IS NOT NULL
+                    AND (NULLIF(o.network_id, f.network_id) IS NOT NULL
+                         OR NULLIF(FLOOR((16777216 * TRY_CAST(SPLIT_PART(f.ip_address, '.', 1) AS BIGINT)
+                                          + 65536 * TRY_CAST(SPLIT_PART(f.ip_address, '.', 2) AS BIGINT)
+                                          + 256 * TRY_CAST(SPLIT_PART(f.ip_address, '.', 3) AS BIGINT)
+                                          + TRY_CAST(SPLIT_PART(f.ip_address, '.', 4) AS BIGINT)) / o.size),
+                                   FLOOR(o.base / o.size)) IS NOT NULL))),
         holders AS (
-            SELECT DISTINCT p.id, p.network_id FROM suspects t JOIN neutron_ports p ON p.id = t.port_id),
-        strange AS (
-            SELECT t.ip_address, t.subnet_id, t.network_id, t.port_id
-              FROM suspects t
-              LEFT JOIN holders p ON p.id = t.port_id
-             WHERE t.port_id IS NULL OR NULLIF(t.subnet_network, t.network_id) IS NOT NULL
-                OR NULLIF(p.network_id, t.network_id) IS NOT NULL
-                OR NULLIF(FLOOR((16777216 * TRY_CAST(SPLIT_PART(t.ip_address, '.', 1) AS BIGINT)
-                                 + 65536 * TRY_CAST(SPLIT_PART(t.ip_address, '.', 2) AS BIGINT)
-                                 + 256 * TRY_CAST(SPLIT_PART(t.ip_address, '.', 3) AS BIGINT)
-                                 + TRY_CAST(SPLIT_PART(t.ip_address, '.', 4) AS BIGINT)) / t.size),
-                          FLOOR(t.base / t.size)) IS NOT NULL)
+            SELECT DISTINCT p.id, p.network_id FROM strange t JOIN neutron_ports p ON p.id = t.port_id)
         SELECT t.subnet_id AS subnet, t.ip_address AS address, t.network_id AS network, t.port_id AS port,
                p.network_id AS port_network, s.network_id AS subnet_network, s.cidr,
                CASE WHEN t.port_id IS NULL THEN 'no-port'

@@ -11,10 +11,12 @@ from stackmend.drivers.api.operations import Implementation, OfServer, ResourceR
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute import (
     AwaitHeal,
+    DeleteKeyPair,
     DetachVolume,
     ForceDelete,
     HardReboot,
     HealSeen,
+    KeyPairSeen,
     MappingSeen,
     NicSeen,
     ResetState,
@@ -125,6 +127,25 @@ def _healed(picture: HealSeen, _: AwaitHeal) -> StepState:
     return StepState.PLANNED if picture["missing"] else StepState.DONE
 
 
+#: from which administrators name the user; before, the key pair would be their own
+_OF_A_USER = "2.10"
+
+
+def _pair_path(asked: DeleteKeyPair) -> str:
+    return f"/os-keypairs/{segment(asked.name)}?user_id={segment(asked.user)}"
+
+
+def _key_pair(reader: ResourceReader, asked: DeleteKeyPair) -> KeyPairSeen:
+    body = reader.get("compute", _pair_path(asked), _OF_A_USER)
+    if body is None:
+        return {"key_pair": "absent"}
+    return {"key_pair": "present", "fingerprint": body["keypair"]["fingerprint"]}
+
+
+def _delete_pair(asked: DeleteKeyPair) -> list[Request]:
+    return [Request(service="compute", method="DELETE", path=_pair_path(asked), microversion=_OF_A_USER)]
+
+
 OPERATIONS = (
     Implementation(
         of=VifDeleted, requests=_vif_deleted, look=_nic, judge=_nic_gone, microversion="2.1",
@@ -149,5 +170,9 @@ OPERATIONS = (
     Implementation(
         of=AwaitHeal, requests=nothing, look=_healing, judge=_healed, microversion="2.1",
         again=True, limit=900, waits="wait until Nova shows {macs} as addresses of server {server}",
+    ),
+    Implementation(
+        of=DeleteKeyPair, requests=_delete_pair, look=_key_pair, microversion=_OF_A_USER, release="Mitaka", again=True,
+        judge=lambda picture, _: StepState.DONE if picture["key_pair"] == "absent" else StepState.PLANNED,
     ),
 )  # fmt: skip

@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on the content of an image: copy it to a store, or delete it from one (glance/api/v2/images.py)."""
+"""Operations on images and their content, in stores (glance/api/v2/images.py)."""
 
 from __future__ import annotations
 
 from stackmend.drivers.api.operations import Implementation, ResourceReader, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.api import Resource
-from stackmend.model.operations.image import CopyToStore, DropFromStore, ImageSeen, ImageStands, StoresSeen
+from stackmend.model.operations.image import (
+    CopyToStore,
+    DeleteImage,
+    DropFromStore,
+    ImageSeen,
+    ImageStands,
+    RegisterImage,
+    StoresSeen,
+)
 from stackmend.model.step import StepState
 from stackmend.model.values import text
 
@@ -25,7 +33,7 @@ def _picture(found: Resource | None) -> ImageSeen:
     return {"image": "present", "status": str(found.get("status")), "digest": digest}
 
 
-def _look(reader: ResourceReader, asked: ImageStands) -> ImageSeen:
+def _look(reader: ResourceReader, asked: ImageStands | RegisterImage | DeleteImage) -> ImageSeen:
     return _picture(_shown(reader, asked.image))
 
 
@@ -82,6 +90,16 @@ def _drop(asked: DropFromStore) -> list[Request]:
     return [Request(service="image", method="DELETE", path=path, endpoint=_endpoint(asked.node))]
 
 
+def _register(asked: RegisterImage) -> list[Request]:
+    """Glance gives the id to nobody else, even after the deletion of the image: 409."""
+    body = {"id": asked.image, "name": asked.name, "visibility": "private"}
+    return [Request(service="image", method="POST", path="/images", body=body)]
+
+
+def _delete(asked: DeleteImage) -> list[Request]:
+    return [Request(service="image", method="DELETE", path=f"/images/{segment(asked.image)}")]
+
+
 def _endpoint(node: str) -> str:
     return f"{node}/v2" if node else ""
 
@@ -97,5 +115,13 @@ OPERATIONS = (
     ),
     Implementation(
         of=DropFromStore, requests=_drop, look=_stores, judge=_dropped, again=True, limit=600, release="Ussuri",
+    ),
+    Implementation(
+        of=RegisterImage, requests=_register, look=_look, again=True,
+        judge=lambda picture, _: StepState.DONE if picture["image"] == "present" else StepState.PLANNED,
+    ),
+    Implementation(
+        of=DeleteImage, requests=_delete, look=_look, again=True,
+        judge=lambda picture, _: StepState.DONE if picture["image"] == "absent" else StepState.PLANNED,
     ),
 )  # fmt: skip

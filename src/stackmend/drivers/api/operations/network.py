@@ -17,6 +17,8 @@ from stackmend.model.operations.network import (
     CreateBinding,
     DeleteBinding,
     DeletePort,
+    DeleteRbacPolicy,
+    EntrySeen,
     PortOperation,
     PortSeen,
     TagPort,
@@ -113,6 +115,22 @@ def _tagged(picture: PortSeen, asked: TagPort | UntagPort) -> bool:
     return asked.tag in picture.get("tags", ())
 
 
+def _entry(reader: ResourceReader, asked: DeleteRbacPolicy) -> EntrySeen:
+    body = reader.get("network", f"/rbac-policies/{segment(asked.entry)}")
+    if body is None:
+        return {"entry": "absent"}
+    names = ("target_project", "object_id", "action")
+    entry = body["rbac_policy"]
+    # old releases name only the tenant
+    entry = {"target_project": entry.get("target_tenant"), **entry}
+    return cast("EntrySeen", {"entry": "present", **{name: entry[name] for name in names}})
+
+
+def _delete_entry(asked: DeleteRbacPolicy) -> list[Request]:
+    """409 while the project uses what is shared with it."""
+    return [Request(service="network", method="DELETE", path=f"/rbac-policies/{segment(asked.entry)}")]
+
+
 OPERATIONS = (
     Implementation(of=UpdatePort, requests=_put, look=_port, judge=_set, again=True),
     Implementation(of=DeletePort, requests=_delete, aim=_unchanged, look=_port, judge=_gone, again=True),
@@ -133,5 +151,9 @@ OPERATIONS = (
         of=UntagPort, look=_port, again=True,
         requests=lambda asked: _tag(asked, "DELETE"),
         judge=lambda picture, asked: StepState.PLANNED if _tagged(picture, asked) else StepState.DONE,
+    ),
+    Implementation(
+        of=DeleteRbacPolicy, requests=_delete_entry, look=_entry, again=True,
+        judge=lambda picture, _: StepState.DONE if picture["entry"] == "absent" else StepState.PLANNED,
     ),
 )  # fmt: skip

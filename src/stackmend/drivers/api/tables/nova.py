@@ -111,6 +111,8 @@ def _instances(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
             "cell": _cell(server),
             "uuid": server["id"],
             "project_id": server["tenant_id"],
+            "user_id": server["user_id"],
+            "image_ref": server["image"]["id"] if server["image"] else "",  # one that boots from a volume has ""
             "host": server[_HOST],
             "node": server["OS-EXT-SRV-ATTR:hypervisor_hostname"],
             "vm_state": server["OS-EXT-STS:vm_state"],
@@ -287,8 +289,8 @@ def _nothing(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
 SHOWN = (
     ApiTable(
         label="nova_instances", rows=_instances,
-        columns=("uuid", "project_id", "host", "node", "vm_state", "task_state", "power_state", "hidden", "created_at",
-                 "updated_at", "launched_at", "terminated_at", "deleted"),
+        columns=("uuid", "project_id", "user_id", "image_ref", "host", "node", "vm_state", "task_state", "power_state",
+                 "hidden", "created_at", "updated_at", "launched_at", "terminated_at", "deleted"),
     ),
     ApiTable(label="nova_instance_info_caches", rows=_caches, columns=("instance_uuid", "deleted", "document", "vifs")),
     ApiTable(label="nova_vifs", rows=_vifs, columns=("instance_uuid", "port_id", "address")),

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delete the key pairs of a user that does not exist.
+
+## What it does
+Deletes each key pair of that user, through Nova's API or in `nova_api.key_pairs`. Servers keep a copy of the key that
+they were built with (`instance_extra.keypairs`).
+
+## Guards
+Keystone has no such user, which is checked again: when the plan is carried out, and in the database when the rows are
+deleted.
+
+## Undo
+In the database the rows are restored. Through the API a key pair cannot be restored by an administrator without its
+public key: the user would have to import it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.model.finding import Row
+from stackmend.model.operations.compute import DeleteKeyPair
+from stackmend.model.protocols import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import DeleteRow, ExpectNone, Record, Risk, Step
+from stackmend.repairs.calls import api_of, guarded
+
+
+def api(target: Row, live: Live) -> Iterator[Step]:
+    """One call to Nova for each key pair; none if none is left."""
+    services = api_of(live, DeleteKeyPair)
+    for row in _left(target, live):
+        made = DeleteKeyPair(user=str(row["user_id"]), name=str(row["name"]))
+        found = services.look(made)
+        if found["key_pair"] == "present":
+            yield guarded(made, found, ("fingerprint",))
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on Nova's API database; none if no key pair is left."""
+    rows = _left(target, live)
+    if rows:
+        yield ExpectNone(database="keystone", table="user", where={"id": rows[0]["user_id"]})
+    for row in rows:
+        yield DeleteRow(database="nova_api", table="key_pairs", pk={"id": row["id"]}, before=row)
+
+
+def _left(target: Row, live: Live) -> list[Record]:
+    user = str(target["user"])
+    if live.row("keystone", "user", {"id": user}) is not None:
+        raise CannotRepair(f"Keystone has user {user} by now: audit again")
+    return live.rows("nova_api", "key_pairs", {"user_id": user})
+
+
+REPAIR = Repair(
+    name="delete-key-pairs",
+    risk=Risk.UNSAFE,
+    why="if the user exists after all, in another Keystone, the public keys have to be imported again",
+    resource="user",
+    checks=("resource-user-missing",),
+    codes=frozenset({"keypairs"}),
+    strategies={"api": api, "db": db},
+)
