@@ -38,6 +38,8 @@ _EVENTS = Events(__name__)
 _P = ParamSpec("_P")
 
 FORMAT = "stackmend-snapshot/1"
+#: table and column with the version of a schema
+VERSIONS = ("alembic_version", "version_num")
 #: seconds in which the reading threads have to end after an interruption
 _PATIENCE = 10.0
 
@@ -162,8 +164,8 @@ class DatabaseCollector:
             try:
                 reading.known = reading.dialect.introspect(connection, address.database)
                 sight = reading.dialect.sight(connection, address.database)
-                if "alembic_version" in reading.known:
-                    versions = reading.dialect.select(connection, "SELECT version_num FROM alembic_version")
+                if (versioned := reading.known.get(VERSIONS[0])) and VERSIONS[1] in versioned.columns:
+                    versions = reading.dialect.select(connection, f"SELECT {VERSIONS[1]} FROM {VERSIONS[0]}")
                     reading.release = ", ".join(sorted(str(v[0]) for v in versions))
                 reading.start = reading.dialect.utcnow(connection)
             finally:

@@ -95,10 +95,11 @@ class Address:
 class TableInfo:
     """A table as described by the database's own catalog (R7)."""
 
-    columns: Mapping[str, str]  #: name -> type
+    columns: Mapping[str, str]  #: name -> type, of those that the account may read
     key: tuple[str, ...]  #: columns of the primary key
     references: tuple[Reference, ...] = ()  #: its foreign keys
     rows: int | None = None  #: approximate number of rows, if available at no cost
+    hidden: frozenset[str] = frozenset()  #: columns that exist, and that the account may not read
 
 
 def reference(table: str, pairs: Sequence[tuple[str, str, str]]) -> Reference:
@@ -180,6 +181,14 @@ class Dialect(Protocol):
 
     def sight(self, connection: Connection, database: str | None = None) -> Visibility:
         """What the account may see in a database (default: the one connected to)."""
+        ...
+
+    def account(self, connection: Connection) -> str:
+        """The account of the connection as GRANT names it; "" if there are no accounts."""
+        ...
+
+    def lacks(self, connection: Connection, table: str, columns: Sequence[str], verbs: Sequence[str]) -> list[str]:
+        """Which privileges (SELECT and others) the account lacks on these columns of a table; nothing is executed."""
         ...
 
     def triggers(self, connection: Connection) -> frozenset[str]:

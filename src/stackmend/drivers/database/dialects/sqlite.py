@@ -114,6 +114,14 @@ class SQLite:
         """Everything: a file has no accounts."""
         return Visibility()
 
+    def account(self, connection: Connection) -> str:
+        """None: a file has no accounts."""
+        return ""
+
+    def lacks(self, connection: Connection, table: str, columns: Sequence[str], verbs: Sequence[str]) -> list[str]:
+        """None."""
+        return []
+
     def utcnow(self, connection: Connection) -> str:
         """This machine's UTC clock."""
         return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
