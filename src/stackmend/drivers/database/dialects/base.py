@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from stackmend.drivers.database.dialects.rights import Visibility
+from stackmend.drivers.database.load import Load
 from stackmend.drivers.database.patience import SILENCE
 from stackmend.drivers.database.urls import parsed
-from stackmend.model.errors import ConfigError
+from stackmend.model.errors import ConfigError, SourceError
 from stackmend.model.protocols import Reference
 from stackmend.model.step import Value
 
@@ -181,6 +182,14 @@ class Dialect(Protocol):
 
     def sight(self, connection: Connection, database: str | None = None) -> Visibility:
         """What the account may see in a database (default: the one connected to)."""
+        ...
+
+    def load(self, connection: Connection) -> Load | None:
+        """How busy the server is; None if that has no meaning."""
+        ...
+
+    def is_full(self, problem: SourceError) -> bool:
+        """Whether connecting failed because the server has no free connection."""
         ...
 
     def account(self, connection: Connection) -> str:

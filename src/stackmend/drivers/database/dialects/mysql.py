@@ -19,6 +19,7 @@ from pymysql.cursors import SSCursor
 from stackmend.drivers.database.dialects.base import Address, Connection, TableInfo, TableReader, reference
 from stackmend.drivers.database.dialects.rights import DENIED, Visibility, explained, grantee, visibility
 from stackmend.drivers.database.dialects.session import settle
+from stackmend.drivers.database.load import Load, load_of
 from stackmend.drivers.database.patience import Wait
 from stackmend.model.errors import SilentError, SourceError
 
@@ -147,6 +148,15 @@ class MySQL:
                 if role not in (None, "NONE"):
                     lines += self.select(connection, statement.format(role=role))
         return visibility([str(line[0]) for line in lines], schema)
+
+    def load(self, connection: Connection) -> Load:
+        """Its own counters."""
+        with translated_errors(getattr(connection, "address", None)):
+            return load_of(connection)
+
+    def is_full(self, problem: SourceError) -> bool:
+        """Too many connections, of all accounts or of this one."""
+        return isinstance(problem.__cause__, pymysql.MySQLError) and problem.__cause__.args[:1] in _FULL
 
     def account(self, connection: Connection) -> str:
         """As the server matched it, with its pattern of hosts."""
@@ -339,6 +349,7 @@ def _rows(cursor: Any, sql: str) -> Sequence[tuple[Any, ...]]:
 
 #: the server was lost during a query
 _LOST = 2013
+_FULL = ((1040,), (1203,), (1226,))
 #: the connection is of no use any more
 _GONE = frozenset({1053, 1927, 2006, _LOST, 2055})
 #: characters of a statement that show its purpose
