@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from tests.support.galera import Galera, missing
 
 from stackmend.app import audits, runs
 from stackmend.config.settings import Config, load
+from stackmend.drivers.snapshot.pace import Nice
 from stackmend.engine.running.lanes import last_entries
 from stackmend.model.errors import Exit, StackmendError
 from stackmend.model.journal import RunState
@@ -240,3 +241,18 @@ def test_a_cluster_without_quorum_is_never_an_empty_cloud(cluster: Cluster) -> N
     assert any("1047" in reason for reason in report.incomplete.values())
     cluster.galera.whole()
     assert cluster.read(step) == step.before["description"]
+
+
+def test_a_desynced_node_is_given_way_to(cluster: Cluster) -> None:
+    """It serves a backup, or another node: reading waits, and says so when that does not end; then it reads."""
+    node = cluster.galera.nodes[READERS]
+    node.run("SET GLOBAL wsrep_desync = ON")
+    try:
+        report = audits.audit(replace(cluster.config, nice=Nice(patience=1)), settle=0)
+    finally:
+        node.run("SET GLOBAL wsrep_desync = OFF")
+    assert (report.findings, report.exit) == ((), Exit.INCOMPLETE)
+    errors = {source.error for source in report.manifest.sources}
+    assert all("this node of the cluster is Donor/Desynced" in error for error in errors), errors
+    cluster.galera.whole()
+    assert audits.audit(cluster.config, settle=0).incomplete == {}

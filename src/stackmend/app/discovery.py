@@ -20,6 +20,8 @@ from stackmend.drivers.database.urls import of_server
 from stackmend.model.errors import ConfigError, SourceError
 from stackmend.model.snapshot import cell_database
 
+#: table, and its columns, from which cells are known
+MAPPINGS = ("cell_mappings", ("id", "name", "uuid", "database_connection"))
 CELL0 = "00000000-0000-0000-0000-000000000000"
 
 
@@ -72,7 +74,8 @@ def mapped_cells(api: Address) -> list[tuple[str, str, str]]:
     dialect = dialect_of(api)
     connection = dialect.connect(api)
     try:
-        rows = dialect.select(connection, "SELECT name, uuid, database_connection FROM cell_mappings ORDER BY id")
+        table, (number, *columns) = MAPPINGS
+        rows = dialect.select(connection, f"SELECT {', '.join(columns)} FROM {table} ORDER BY {number}")
     finally:
         connection.close()
     found: list[tuple[str, str, str]] = []

@@ -75,7 +75,13 @@ class CloudSession:
     def collector(self) -> DatabaseCollector:
         """A collector of everything."""
         known = self.databases
-        return DatabaseCollector(known.addresses, known.errors, cells_known=known.cells_known, elsewhere=self.elsewhere)
+        return DatabaseCollector(
+            known.addresses,
+            known.errors,
+            cells_known=known.cells_known,
+            elsewhere=self.elsewhere,
+            nice=self.config.nice,
+        )
 
     def without(self, failed: Mapping[str, str]) -> CloudSession:
         """The same cloud, knowing that these databases could not be read."""

@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stackmend.config.settings import Config
 
 #: upper limit; inf and nan compare as neither longer nor shorter
 DAY = 86_400
@@ -70,6 +74,32 @@ def add_kinds(parser: argparse.ArgumentParser) -> None:
         choices=[severity.value for severity in Severity],
         help="only checks of this severity or worse",
     )
+
+
+def add_nice(parser: argparse.ArgumentParser) -> None:
+    """``--nice`` and ``--max-view-seconds``."""
+    parser.add_argument(
+        "--nice",
+        action="store_true",
+        help="rest as long as it reads, to spare the databases (rest in [nice] of the configuration)",
+    )
+    parser.add_argument(
+        "--max-view-seconds",
+        type=seconds,
+        metavar="SECONDS",
+        help="renew the view of a server between two tables when it is older than this, so that the server need not"
+        " keep old rows for it (default: one view for all tables)",
+    )
+
+
+def spared(config: Config, parsed_args: argparse.Namespace) -> Config:
+    """The configuration with :func:`add_nice`."""
+    nice = config.nice
+    if parsed_args.nice:
+        nice = replace(nice, rest=config.rest)
+    if parsed_args.max_view_seconds is not None:
+        nice = replace(nice, view=parsed_args.max_view_seconds)
+    return replace(config, nice=nice)
 
 
 def add_bundle(parser: argparse.ArgumentParser, what: str) -> None:

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from stackmend.drivers.api.session import TIMEOUT
 from stackmend.drivers.database.patience import SILENCE
+from stackmend.drivers.snapshot.pace import Nice
 from stackmend.model.objects.disks import INSTANCES
 from stackmend.model.objects.images import DATADIR
 from stackmend.model.objects.inspection import LIBGUESTFS
@@ -24,6 +25,7 @@ _LONGEST = 86_400
 #: upper limit for the ages of checks, in seconds
 _OLDEST = 366 * 86_400
 _LIMITS = PlanLimits()
+_NICE = Nice()
 
 
 def documented(meaning: str) -> Meta:
@@ -45,6 +47,9 @@ Words = Annotated[
 ]
 Switch = Annotated[bool, _kind("true or false", "be true or false", "{key} = true")]
 Seconds = Annotated[float, _kind("seconds", "be a number of seconds", "{key} = {default:.0f}", gt=0, lt=_LONGEST)]
+Amount = Annotated[float, _kind("number", "be a number, 0 or more", "{key} = {default}", ge=0, lt=_LONGEST)]
+#: a pause in the middle of a table must end before the server gives up sending it (net_write_timeout, 600 seconds)
+Pause = Annotated[float, _kind("seconds", "be a number from 0 to 500", "{key} = {default:.0f}", ge=0, le=500)]
 Count = Annotated[int, _kind("whole number", "be a whole number, 0 or more", "{key} = {default}", ge=0)]
 Share = Annotated[float, _kind("share", "be a number from 0 to 1", "{key} = {default}", ge=0, le=1)]
 TransportName = Annotated[Literal["", "ssh", "local"], _kind("text", "be ssh or local", '{key} = "ssh"')]
@@ -136,6 +141,41 @@ class Timeouts(Section):
             f" of a table; default {SILENCE:.0f}. A warning is printed after 30"
         ),
     ] = SILENCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class NiceSection(Section):
+    """[nice]"""
+
+    always: Annotated[Switch, documented("true: as if --nice were given; default false")] = False
+    rest: Annotated[
+        Amount, documented("with --nice, seconds of rest for each second of reading; default 1: half of the time")
+    ] = 1.0
+    threads_running: Annotated[
+        Count, documented("reading pauses while more threads than this execute statements; 0: never")
+    ] = _NICE.threads_running
+    lag: Annotated[
+        Amount, documented("reading pauses while the server, if it is a replica, is more seconds behind; 0: never")
+    ] = _NICE.lag
+    flow_control: Annotated[
+        Share,
+        documented(
+            "reading pauses while flow control pauses a Galera cluster for more than this share of the time, or the"
+            " node is desynced; 0: never"
+        ),
+    ] = _NICE.flow_control
+    connections: Annotated[
+        Count, documented("number of free connections that are left to others; reading waits for more")
+    ] = _NICE.connections
+    history: Annotated[
+        Count, documented("number of old row versions kept since a view was opened, after which it is renewed; 0: any")
+    ] = _NICE.history
+    view: Annotated[
+        Amount, documented("seconds after which a view is renewed, between two tables (--max-view-seconds); 0: never")
+    ] = _NICE.view
+    patience: Annotated[
+        Pause, documented("seconds in all for which a busy server is waited for, before it is incomplete; up to 500")
+    ] = _NICE.patience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -293,6 +333,7 @@ class ConfigDocument(Section):
     reader: ReaderSection | None = None
     writer: WriterSection | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
+    nice: NiceSection = field(default_factory=NiceSection)
     api: ApiSection = field(default_factory=ApiSection)
     hosts: HostsSection = field(default_factory=HostsSection)
     images: Images = field(default_factory=Images)

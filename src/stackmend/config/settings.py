@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from stackmend.config.decoding import read_document, unknown
-from stackmend.config.document import DatabasesSection, HostsSection, ReaderSection, WriterSection, keys
+from stackmend.config.document import (
+    DatabasesSection,
+    HostsSection,
+    NiceSection,
+    ReaderSection,
+    WriterSection,
+    keys,
+)
 from stackmend.config.service_files import read_nova
 from stackmend.config.sources import Discovered, look
 from stackmend.drivers.api.session import TIMEOUT, configured
@@ -19,6 +26,7 @@ from stackmend.drivers.database.dialects.base import Address
 from stackmend.drivers.database.patience import SILENCE
 from stackmend.drivers.database.urls import of_file, parsed
 from stackmend.drivers.hosts.transport import Routes
+from stackmend.drivers.snapshot.pace import Nice
 from stackmend.model.check import Severity
 from stackmend.model.errors import ConfigError
 from stackmend.model.objects.disks import INSTANCES
@@ -53,6 +61,8 @@ class Config:
     clouds: Path | None = None  #: path of clouds.yaml, if it is not in one of the usual places
     api_timeout: float = TIMEOUT  #: seconds that one request may take
     database_timeout: float = SILENCE  #: seconds without an answer after which a database is given up
+    nice: Nice = field(default_factory=Nice)  #: how servers are spared while whole tables are read
+    rest: float = 1.0  #: what ``nice.rest`` is with --nice
     #: the openstacksdk Connection of the host program (``openstack``), if no cloud is configured
     client: Callable[[], Any] | None = field(default=None, repr=False)
     routes: Routes = field(default_factory=Routes)  #: how hosts are reached
@@ -228,6 +238,8 @@ def _from_toml(path: Path) -> Config:
         clouds=here / _at_home(api.clouds, f"clouds in [api] of {path}") if api.clouds else None,
         api_timeout=api.timeout,
         database_timeout=document.timeouts.database,
+        nice=_nice(document.nice),
+        rest=document.nice.rest,
         routes=_routes(hosts, path),
         libvirt=hosts.libvirt or None,
         instances_path=hosts.instances_path.rstrip("/"),
@@ -250,6 +262,12 @@ def _from_toml(path: Path) -> Config:
         trusted=tuple(here / _at_home(one, "trusted in [plans]") for one in document.plans.trusted),
         require_signature=document.plans.require_signature,
     )
+
+
+def _nice(section: NiceSection) -> Nice:
+    values = asdict(section)
+    rest = values["rest"] if values.pop("always") else 0.0
+    return Nice(**{**values, "rest": rest})
 
 
 def _routes(hosts: HostsSection, path: Path) -> Routes:

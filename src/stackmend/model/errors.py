@@ -81,6 +81,10 @@ class SilentError(SourceError):
     """A database has stopped answering: its last statement may still take effect."""
 
 
+class BusyError(SourceError):
+    """A database is too busy to be read: it was waited for in vain."""
+
+
 class TimeIsUp(SourceError):  # noqa: N818 - names a condition
     """The time limit for querying the services was reached: they are not queried any further."""
 

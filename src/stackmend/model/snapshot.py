@@ -31,6 +31,10 @@ class Source:
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: as ``missing``: what the account may not see, and what may therefore exist
     unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: seconds for which reading waited, by reason: "rest", or a key of [nice]
+    waited: Mapping[str, float] = field(default_factory=dict)
+    #: label of a table -> UTC, when its view was opened, if that was after ``start``: views are not held for ever
+    views: Mapping[str, str] = field(default_factory=dict)
     api: bool = False  #: read from the service's API, as there is no database
 
     @property

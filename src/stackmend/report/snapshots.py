@@ -57,6 +57,8 @@ def snapshot(path: Path | str, manifest: Manifest) -> Document:
             "doubt": source.doubt,
             "missing": {label: list(columns) for label, columns in source.missing.items()},
             "unseen": {label: list(columns) for label, columns in source.unseen.items()},
+            "waited": dict(source.waited),
+            "views": dict(source.views),
             "api": source.api,
         }
         for source in manifest.sources
@@ -72,6 +74,12 @@ def _lines(path: Path | str, manifest: Manifest) -> Iterable[str]:
         rows = count(sum(source.rows.values()), "row")
         release = f" ({spoken(source.releases) or f'revision {source.revision}'})" if source.revision else ""
         yield f"  {source.database}{release}: {rows}" + (f"; NOT READ: {source.error}" if source.error else "")
+        if source.waited:
+            waits = ", ".join(f"{why} {seconds:.0f} s" for why, seconds in source.waited.items())
+            yield f"    gave way to others on its server: {waits}"
+        if source.views:
+            renewed = count(len(source.views), "table")
+            yield f"    not one view: renewed for {renewed}, last at {max(source.views.values())}"
         lacking = sorted(label for label, columns in source.missing.items() if columns)
         if lacking:
             yield f"    missing in this release, in whole or in part: {', '.join(lacking)}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.narrowing import limits
-from stackmend.cli.options import add_bundle, add_selection, seconds, selected
+from stackmend.cli.options import add_bundle, add_nice, add_selection, seconds, selected, spared
 from stackmend.model.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Audit(Printing):
   $ stackmend audit --host compute-07           # findings about the host or a server on it
   $ stackmend audit --project demo --group-by server
   $ stackmend audit --finding 1f0c2b6a          # is it still there?
+  $ stackmend audit --nice                      # slower, with half of the load on the databases
   $ stackmend audit --settle 120                # read again after two minutes
   $ stackmend audit --include-young             # also suspected damage that is too recent to confirm
   $ stackmend audit --visit-hosts               # also the instances directory of each compute host
@@ -50,6 +51,7 @@ class Audit(Printing):
         add_selection(parser)
         parser.add_argument("--snapshot", metavar="DIR", help="audit a snapshot instead of the databases")
         add_bundle(parser, "audit")
+        add_nice(parser)
         parser.add_argument(
             "--settle",
             type=seconds,
@@ -80,7 +82,7 @@ class Audit(Printing):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Audit, and print the findings and a summary."""
         if not parsed_args.bundle:
-            return self._audited(parsed_args, self.config(), None)
+            return self._audited(parsed_args, spared(self.config(), parsed_args), None)
         from stackmend.app.offline import bundles
 
         if parsed_args.snapshot is not None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from stackmend.cli.base import TEXT, Command, Printing
@@ -65,4 +66,74 @@ class ConfigKey(Command):
         return int(Exit.CLEAN)
 
 
-COMMANDS = {"config show": ConfigShow, "config key": ConfigKey}
+class ConfigGrants(Printing):
+    """Print the GRANT statements for the two accounts: the least that all audits and all repairs need.
+
+    The reader gets SELECT on the tables and columns that checks and repairs read, without those that hold secrets; the
+    writer also INSERT, UPDATE and DELETE on the tables that repairs change. REFERENCES shows which tables and columns
+    there are, and none of their values: without it, a hidden table could not be told from a missing one.
+
+    Tables and columns differ between releases, so the servers are asked, with the accounts of the configuration. If
+    your reader does not exist yet, run this on a controller without --config: it uses the accounts of the services.
+    Exit code 7: some database could not be looked at.
+    """
+
+    examples = """
+  $ stackmend config grants
+  $ stackmend config grants --reader auditor --writer mender --host '10.0.0.%' > grants.sql
+  $ stackmend config grants -f json"""
+    default_format = TEXT
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("--reader", metavar="USER", help="account that audits and plans (default: the configured)")
+        parser.add_argument("--writer", metavar="USER", help="account that applies plans (default: the configured)")
+        parser.add_argument(
+            "--host", metavar="PATTERN", default="%", help="hosts that the accounts connect from (default: %%)"
+        )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print them."""
+        from stackmend.app.privileges import grants as rights
+        from stackmend.report import rights as shown
+
+        found = rights.grants(self.config(), parsed_args.reader, parsed_args.writer, parsed_args.host)
+        self.show(shown.granting(found.grants), parsed_args)
+        return self._unread(found.unread)
+
+    def _unread(self, unread: Mapping[str, str]) -> int:
+        for database, why in unread.items():
+            self.notes.warn(f"nothing can be said of database {database}: {why}")
+        return int(Exit.INCOMPLETE if unread else Exit.CLEAN)
+
+
+class ConfigCheck(ConfigGrants):
+    """Check that the accounts of the configuration have every privilege they need, and name those that are missing.
+
+    The servers themselves are asked, table by table, whether each statement would be allowed; nothing is executed. The
+    accounts have everything: exit code 0. Otherwise 7, and the statements that grant what is missing are printed.
+    """
+
+    examples = """
+  $ stackmend config check
+  $ stackmend config check -f json"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """None."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Ask, and print what is missing."""
+        from stackmend.app.privileges import grants as rights
+        from stackmend.report import rights as shown
+
+        found = rights.missing(self.config())
+        self.show(shown.lacking(found.grants, whole=not found.unread), parsed_args)
+        return self._unread(found.unread) or int(Exit.INCOMPLETE if found.grants else Exit.CLEAN)
+
+
+COMMANDS = {
+    "config show": ConfigShow,
+    "config key": ConfigKey,
+    "config grants": ConfigGrants,
+    "config check": ConfigCheck,
+}

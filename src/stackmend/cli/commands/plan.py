@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stackmend.cli.applying import finish
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.narrowing import limits
-from stackmend.cli.options import add_consent, add_selection, add_strategy, whole
+from stackmend.cli.options import add_consent, add_nice, add_selection, add_strategy, spared, whole
 from stackmend.cli.showing import add_showing, parts, view_of
 from stackmend.model import files
 from stackmend.model.errors import ConfigError, Exit
@@ -42,6 +42,7 @@ class PlanCreate(Printing):
         """Add the options of this command."""
         add_selection(parser)
         add_strategy(parser)
+        add_nice(parser)
         parser.add_argument(
             "--repair",
             action="append",
@@ -61,7 +62,7 @@ class PlanCreate(Printing):
         from stackmend.report import findings as found
         from stackmend.report import plans as shown
 
-        out, config, via = parsed_args.out, self.config(), parsed_args.via
+        out, config, via = parsed_args.out, spared(self.config(), parsed_args), parsed_args.via
         checks, about = limits(self, parsed_args, config)
         with self.watch() as progress:
             report = audits.audit(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.commands.diagnose import add_logs, moment
-from stackmend.cli.options import add_bundle
+from stackmend.cli.options import add_bundle, add_nice, spared
 from stackmend.model.errors import Exit
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class SnapshotCreate(Printing):
     examples = """
   $ stackmend snapshot create
   $ stackmend snapshot create --out /var/backups/stackmend/today
+  $ stackmend snapshot create --nice --max-view-seconds 600
   $ stackmend snapshot create --out /srv/cases/4711 --logs /var/log --since 6h
   $ stackmend snapshot create --out /srv/cases/4711 --bundle all-databases.sql.gz"""
     default_format = TEXT
@@ -38,6 +39,7 @@ class SnapshotCreate(Printing):
             "--out", metavar="DIR", help="new folder for the snapshot (default: a dated one in the state folder)"
         )
         add_bundle(parser, "read")
+        add_nice(parser)
         add_logs(parser, stored=False)
         parser.add_argument(
             "--since", type=moment, metavar="TIME", help="of --logs, only messages since then: 6h, 2026-11-29T10:00"
@@ -48,7 +50,7 @@ class SnapshotCreate(Printing):
         """Collect, and print its folder and contents."""
         if not parsed_args.bundle:
             config = self.config_if_any() if parsed_args.logs else self.config()
-            return self._created(parsed_args, config, None)
+            return self._created(parsed_args, spared(config, parsed_args), None)
         from stackmend.app.offline import bundles
 
         with bundles.opened(self.config_if_any(), parsed_args.bundle) as bundle:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from stackmend.drivers.database.dialects.base import Address
-from stackmend.drivers.database.rows import CHUNK, Connections, fetch
+from stackmend.drivers.database.rows import CHUNK, NO_RIGHT, Connections, fetch
 from stackmend.drivers.database.transactions import back_out
 from stackmend.model.errors import SourceError
 from stackmend.model.events import Events
@@ -99,7 +99,8 @@ class LiveDatabases:
         """Names of the table's columns; () when the release has no such table, SourceError if it may be hidden."""
         if not self._connections.has(database, table):
             return ()
-        return tuple(self._connections.table(database, table).columns)
+        info = self._connections.table(database, table)
+        return (*info.columns, *sorted(info.hidden))
 
     def referring(self, database: str, table: str) -> list[tuple[str, str]]:
         """(table, column) of every foreign key to ``table``."""
@@ -174,6 +175,9 @@ class LiveDatabases:
         if unknown := sorted(set(where) - set(info.columns)):
             raise SourceError(f"{table} in database {database} has no column {unknown[0]}", "Check its release.")
         secret = secret_columns(database, table)
+        if hidden := sorted(info.hidden - secret):
+            # a row without some of its columns is no before image
+            raise SourceError(f"the account may not read {table}.{hidden[0]} in database {database}", NO_RIGHT)
         columns = tuple(c for c in info.columns if c not in secret)
         by = tuple(where)
         wanted: list[_Key] = [()]

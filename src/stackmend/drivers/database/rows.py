@@ -20,7 +20,7 @@ CHUNK = 500
 _SILENT = 60.0
 
 
-NO_RIGHT = "Grant the account SELECT on the whole database: otherwise a hidden table looks like a missing one."
+NO_RIGHT = "Grant it what 'stackmend config grants' prints; 'stackmend config check' says what is missing."
 
 
 class Connections:

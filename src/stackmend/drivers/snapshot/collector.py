@@ -22,12 +22,13 @@ from stackmend.drivers.database.dialects import Address, Dialect, TableInfo, dia
 from stackmend.drivers.database.dialects.base import TableReader
 from stackmend.drivers.database.rows import Connections
 from stackmend.drivers.snapshot.decoder import Complaints
+from stackmend.drivers.snapshot.pace import Nice, Pace, rounded
 from stackmend.drivers.snapshot.query import DuckQuery
 from stackmend.drivers.snapshot.recollect import Recollection, TableSource
 from stackmend.drivers.snapshot.selects import foreign, missing, select, unseen
 from stackmend.drivers.snapshot.shape import DERIVED
 from stackmend.drivers.snapshot.stream import Pipeline, TableStream
-from stackmend.model.errors import SilentError, SourceError
+from stackmend.model.errors import BusyError, SilentError, SourceError
 from stackmend.model.events import Events
 from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
@@ -39,8 +40,8 @@ _EVENTS = Events(__name__)
 _P = ParamSpec("_P")
 
 FORMAT = "stackmend-snapshot/1"
-#: where migrations say how far they came; the second one until they were rewritten for alembic
-_VERSIONS = (("alembic_version", "version_num"), ("migrate_version", "version"))
+#: tables and columns where migrations say how far they came; the second until they were rewritten for alembic
+VERSIONS = (("alembic_version", "version_num"), ("migrate_version", "version"))
 #: seconds in which the reading threads have to end after an interruption
 _PATIENCE = 10.0
 
@@ -60,6 +61,8 @@ class _Reading:
     error: str = ""
     missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unseen: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    waited: dict[str, float] = field(default_factory=dict)
+    views: dict[str, str] = field(default_factory=dict)
 
     def source(self) -> Source:
         return Source(
@@ -72,6 +75,8 @@ class _Reading:
             error=self.error,
             missing=self.missing,
             unseen=self.unseen,
+            waited=rounded(self.waited),
+            views=self.views,
         )
 
 
@@ -80,7 +85,7 @@ class DatabaseCollector:
 
     ``addresses`` and ``errors`` by database name; ``cells_known``: whether every cell is among them.
     ``connections``: used by :meth:`recollect` and left open for repeated use. ``elsewhere``: read instead of missing
-    databases.
+    databases. ``nice``: how servers are spared.
     """
 
     def __init__(
@@ -91,8 +96,11 @@ class DatabaseCollector:
         cells_known: bool,
         connections: Connections | None = None,
         elsewhere: TableSource | None = None,
+        nice: Nice | None = None,
     ) -> None:
         self._addresses, self._errors, self._cells_known = addresses, errors, cells_known
+        self._nice = nice or Nice()
+        self._paces: dict[tuple[str, ...], Pace] = {}
         self._connections, self._elsewhere = connections, elsewhere
 
     def collect(self, labels: Iterable[str], into: Path, progress: Progress) -> Manifest:
@@ -103,11 +111,15 @@ class DatabaseCollector:
             (into / label).mkdir(exist_ok=True)
         complaints = Complaints()
         silent: dict[tuple[str, ...], str] = {}
-        readings = [
-            self._introspected(name, wanted, silent) for name in sorted(self._addresses) if _serves(name, wanted)
-        ]
-        now = _now(readings)
-        skew = self._read(readings, wanted, into, progress, complaints)
+        try:
+            readings = [
+                self._introspected(name, wanted, silent) for name in sorted(self._addresses) if _serves(name, wanted)
+            ]
+            now = _now(readings)
+            skew = self._read(readings, wanted, into, progress, complaints)
+        finally:
+            for pace in self._paces.values():
+                pace.close()
         complaints.write(into / UNREADABLE)
         failed = [
             Source(database=name, error=why)
@@ -161,13 +173,15 @@ class DatabaseCollector:
         if address.server in silent:  # tried once, not for each of its databases
             reading.error = f"{address.redacted} cannot be read: {silent[address.server]}"
             return reading
+        pace = self._paces.setdefault(address.server, Pace(self._nice, address))
         try:
+            pace.admit(address)
             connection = reading.dialect.connect(address)
             try:
                 reading.known = reading.dialect.introspect(connection, address.database)
                 sight = reading.dialect.sight(connection, address.database)
-                for name, column in _VERSIONS:
-                    if not reading.versions and name in reading.known:
+                for name, column in VERSIONS:
+                    if not reading.versions and (versioned := reading.known.get(name)) and column in versioned.columns:
                         rows = reading.dialect.select(connection, f"SELECT {column} FROM {name}")
                         reading.versions = tuple(sorted(str(row[0]) for row in rows))
                 reading.start = reading.dialect.utcnow(connection)
@@ -175,7 +189,7 @@ class DatabaseCollector:
                 connection.close()
         except SourceError as problem:
             reading.error = problem.message
-            if isinstance(problem, SilentError):
+            if isinstance(problem, SilentError | BusyError):
                 silent[address.server] = problem.message.rpartition("cannot be read: ")[2]
             return reading
         reading.error = foreign(database, reading.known)
@@ -198,6 +212,7 @@ class DatabaseCollector:
             if reader is not None:
                 _begin(group, reader)
                 times.append(datetime.now(UTC))
+                self._paces[group[0].address.server].viewing()
         over = threading.Event()
 
         def report_rows(what: str, rows: int, expected: int | None) -> None:
@@ -208,7 +223,8 @@ class DatabaseCollector:
         with _Threads(over) as threads:
             for group, reader in opened:
                 if reader is not None:
-                    threads.start(_stream_all, group, reader, wanted, into, report_rows, complaints)
+                    paced = _Group(group, reader, self._paces[group[0].address.server])
+                    threads.start(_stream_all, paced, wanted, into, report_rows, complaints, times)
         complaints.raise_failure()
         return (max(times) - min(times)).total_seconds() if times else 0.0
 
@@ -281,14 +297,44 @@ def _fail(group: list[_Reading], problem: SourceError) -> None:
         reading.error = reading.error or problem.message
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The databases of one server, and how they are read."""
+
+    readings: list[_Reading]
+    reader: TableReader
+    pace: Pace
+    cut: list[str] = field(default_factory=list)  #: when views were opened after the first
+
+    def fetch(self, reading: _Reading, stream: TableStream, pipeline: Pipeline, times: list[datetime]) -> None:
+        """Read one table, in a new view if the old one was held for too long."""
+        table, first = stream.query.table, self.readings[0].address
+        try:
+            if self.pace.is_stale():
+                self.reader.begin()
+                self.pace.viewing()
+                times.append(datetime.now(UTC))
+                self.cut.append(times[-1].strftime("%Y-%m-%d %H:%M:%S"))
+            if self.cut:
+                reading.views[table.label] = self.cut[-1]
+            stream.fetch(self.reader, pipeline, reading.known[table.name].rows if not table.where else None, self.pace)
+        except BusyError as problem:
+            # the rest of the answer was not read: the connection is of no use for the other databases
+            _fail(self.readings, problem)
+        except SourceError as problem:
+            # the connection knows only the first database of its server
+            reading.error = problem.message.replace(first.redacted, reading.address.redacted)
+        reading.end = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def _stream_all(
-    group: list[_Reading], reader: TableReader, wanted: set[str], into: Path, progress: Progress, complaints: Complaints
+    group: _Group, wanted: set[str], into: Path, progress: Progress, complaints: Complaints, times: list[datetime]
 ) -> None:
     """Read every table of every database of one server; a failure ends that database, the others are tried."""
     try:
         streams: list[tuple[_Reading, TableStream]] = []
         with Pipeline() as pipeline:
-            for reading in group:
+            for reading in group.readings:
                 for number, table in enumerate(_tables_of(reading.database, wanted)):
                     query = None if _hopeless(reading, table) else select(
                         reading.dialect, reading.address, table, reading.known
@@ -297,31 +343,23 @@ def _stream_all(
                         key = reading.known[table.name].key
                         stream = TableStream(query, reading.database, key, into, number, progress, complaints)
                         streams.append((reading, stream))
-                        _fetch(reading, stream, reader, pipeline, group[0].address)
+                        group.fetch(reading, stream, pipeline, times)
         with Pipeline() as pipeline:
             for reading, stream in streams:
                 if stream.again():
-                    _fetch(reading, stream, reader, pipeline, group[0].address)
+                    group.fetch(reading, stream, pipeline, times)
         for reading, stream in streams:
             _settle(reading, stream)
     except BaseException as problem:  # noqa: BLE001 - raised again in the thread that waits
         complaints.failure = problem
     finally:
-        reader.close()
+        for reading in group.readings:
+            reading.waited = group.pace.waited
+        group.reader.close()
 
 
 def _hopeless(reading: _Reading, table: Table) -> bool:
     return bool(reading.error) or "*" in reading.missing.get(table.label, ())
-
-
-def _fetch(reading: _Reading, stream: TableStream, reader: TableReader, pipeline: Pipeline, first: Address) -> None:
-    table = stream.query.table
-    try:
-        stream.fetch(reader, pipeline, reading.known[table.name].rows if not table.where else None)
-    except SourceError as problem:
-        # the connection knows only the first database of its server
-        reading.error = problem.message.replace(first.redacted, reading.address.redacted)
-    reading.end = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _settle(reading: _Reading, stream: TableStream) -> None:

@@ -94,12 +94,13 @@ def unseen(table: Table, known: Mapping[str, TableInfo], sight: Visibility) -> t
     if any(name not in known and not sight.everything for name in names.values()):
         return ("*",)
     told = _NAMED.findall(f"{table.join} {table.where}")
-    if any(c not in known[names[a]].columns and not sight.whole(names[a]) for a, c in told if names[a] in known):
+    if any(_hidden(c, known[names[a]], sight.whole(names[a])) for a, c in told if names[a] in known):
         return ("*",)
     info = known.get(table.name)
-    if info is None or sight.whole(table.name):
+    if info is None:
         return ()
-    return tuple(column.name for column in table.columns if not _present(column, info))
+    whole = sight.whole(table.name)
+    return tuple(column.name for column in table.columns if any(_hidden(c, info, whole) for c in _parts(column)))
 
 
 def select(
@@ -165,5 +166,14 @@ def _value(dialect: Dialect, column: Column) -> str:
 
 
 def _present(column: Column, info: TableInfo) -> bool:
-    names: Sequence[str] = _OWN.findall(column.expr) if column.expr else [column.name]
-    return all(name in info.columns for name in names)
+    return all(name in info.columns for name in _parts(column))
+
+
+def _parts(column: Column) -> Sequence[str]:
+    """The table's own columns that it is made of."""
+    return _OWN.findall(column.expr) if column.expr else [column.name]
+
+
+def _hidden(column: str, info: TableInfo, whole: bool) -> bool:
+    """Whether a column may exist that the account may not read."""
+    return column in info.hidden or (column not in info.columns and not whole)

@@ -20,6 +20,7 @@ from pyarrow import compute, parquet
 from stackmend.drivers.database.dialects.base import TableReader
 from stackmend.drivers.snapshot.decode import Unpackable
 from stackmend.drivers.snapshot.decoder import Complaints, Decoder
+from stackmend.drivers.snapshot.pace import Pace
 from stackmend.drivers.snapshot.selects import Select
 from stackmend.drivers.snapshot.shape import file_stem
 from stackmend.model.protocols import Progress
@@ -95,8 +96,8 @@ class TableStream:
         self.failure: BaseException | None = None
         self.rows = 0
 
-    def fetch(self, reader: TableReader, pipeline: Pipeline, expected: int | None) -> None:
-        """Read everything; SourceError, also stored as its failure, when the stream breaks."""
+    def fetch(self, reader: TableReader, pipeline: Pipeline, expected: int | None, pace: Pace) -> None:
+        """Read everything at this pace; SourceError, also stored as its failure, when the stream breaks."""
         is_packed = reader.packs and not self._whole
         sql = self.query.packed if is_packed else self.query.plain
         what = f"{self._database}.{self.query.table.name}"
@@ -105,11 +106,17 @@ class TableStream:
         self._work = (decoder, is_packed, _Sink(self._file), vifs)
         line = pipeline.line()
         self._progress(what, 0, expected)
+
+        def waiting(why: str) -> None:
+            self._progress(f"{what} (waiting: {why})", self.rows, expected)
+
         try:
+            pace.between(waiting)
             for batch in reader.stream(sql, _BATCH, self._database):
                 line.put((self, batch))
                 self.rows += len(batch)
                 self._progress(what, self.rows, expected)
+                pace.between(waiting)
         except BaseException as problem:
             self.failure = problem
             raise

@@ -172,6 +172,9 @@ class Batch:
             named = {*pk, *images}
             if set(pk) != set(key):
                 shape.problem = f"{step.table} has the primary key ({', '.join(key)}), but the step names {sorted(pk)}"
+            elif isinstance(step, DeleteRow) and info.hidden:
+                hidden = f"{step.table}.{', '.join(sorted(info.hidden))}"
+                shape.problem = f"the account may not read {hidden}, without which undo could not restore the row"
             elif isinstance(step, UpdateRow) and not set(columns) <= set(step.before):
                 shape.problem = f"a step on {step.table} sets columns that its before image lacks"
         if unknown := sorted(named - set(info.columns)):

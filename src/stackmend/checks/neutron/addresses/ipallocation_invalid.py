@@ -55,7 +55,7 @@ CHECK = Check(
         " subnet={subnet},ip-address={address} {port}"
     ),
     # an IPv4 address as a number, part by part; anything else has none. Texts of all rows are not compared, which would
-    # cost more: only the lowest and highest numbers of a subnet, and hashes. What differs is then looked at, in one pass
+    # cost more: only the lowest and highest numbers of a subnet, and hashes. What differs is looked at in one pass
     sql="""
         WITH numbered AS (
             SELECT subnet_id, MIN(number) AS lowest, MAX(number) AS highest, MIN(network) AS network,

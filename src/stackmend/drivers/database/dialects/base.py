@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from stackmend.drivers.database.dialects.rights import Visibility
+from stackmend.drivers.database.load import Load
 from stackmend.drivers.database.patience import SILENCE
 from stackmend.drivers.database.urls import parsed
-from stackmend.model.errors import ConfigError
+from stackmend.model.errors import ConfigError, SourceError
 from stackmend.model.protocols import Reference
 from stackmend.model.step import Value
 
@@ -95,10 +96,11 @@ class Address:
 class TableInfo:
     """A table as described by the database's own catalog (R7)."""
 
-    columns: Mapping[str, str]  #: name -> type
+    columns: Mapping[str, str]  #: name -> type, of those that the account may read
     key: tuple[str, ...]  #: columns of the primary key
     references: tuple[Reference, ...] = ()  #: its foreign keys
     rows: int | None = None  #: approximate number of rows, if available at no cost
+    hidden: frozenset[str] = frozenset()  #: columns that exist, and that the account may not read
 
 
 def reference(table: str, pairs: Sequence[tuple[str, str, str]]) -> Reference:
@@ -180,6 +182,22 @@ class Dialect(Protocol):
 
     def sight(self, connection: Connection, database: str | None = None) -> Visibility:
         """What the account may see in a database (default: the one connected to)."""
+        ...
+
+    def load(self, connection: Connection) -> Load | None:
+        """How busy the server is; None if that has no meaning."""
+        ...
+
+    def is_full(self, problem: SourceError) -> bool:
+        """Whether connecting failed because the server has no free connection."""
+        ...
+
+    def account(self, connection: Connection) -> str:
+        """The account of the connection as GRANT names it; "" if there are no accounts."""
+        ...
+
+    def lacks(self, connection: Connection, table: str, columns: Sequence[str], verbs: Sequence[str]) -> list[str]:
+        """Which privileges (SELECT and others) the account lacks on these columns of a table; nothing is executed."""
         ...
 
     def triggers(self, connection: Connection) -> frozenset[str]:

@@ -17,8 +17,9 @@ from pymysql.converters import through
 from pymysql.cursors import SSCursor
 
 from stackmend.drivers.database.dialects.base import Address, Connection, TableInfo, TableReader, reference
-from stackmend.drivers.database.dialects.rights import Visibility, visibility
+from stackmend.drivers.database.dialects.rights import DENIED, Visibility, explained, grantee, visibility
 from stackmend.drivers.database.dialects.session import settle
+from stackmend.drivers.database.load import Load, load_of
 from stackmend.drivers.database.patience import Wait
 from stackmend.model.errors import SilentError, SourceError
 
@@ -110,9 +111,14 @@ class MySQL:
         counts = dict(self.select(connection, _TABLES, [schema]))
         columns: dict[str, dict[str, str]] = {}
         # not joined with the tables: the server would build a temporary table on disk, twenty times slower
-        for table, column, kind in self.select(connection, _COLUMNS, [schema]):
+        hidden: dict[str, set[str]] = {}
+        for table, column, kind, may_read in self.select(connection, _COLUMNS, [schema]):
             if table in counts:
-                columns.setdefault(table, {})[column] = kind
+                columns.setdefault(table, {})
+                if may_read:
+                    columns[table][column] = kind
+                else:
+                    hidden.setdefault(table, set()).add(column)
         keys: dict[str, list[str]] = {}
         references: dict[str, dict[str, list[tuple[str, str, str]]]] = {}
         for table, constraint, column, parent, parent_column in self.select(connection, _USAGE, [schema]):
@@ -126,6 +132,7 @@ class MySQL:
                 tuple(keys.get(table, ())),
                 tuple(reference(table, pairs) for pairs in references.get(table, {}).values()),
                 counts[table],
+                frozenset(hidden.get(table, ())),
             )
             for table, names in columns.items()
         }
@@ -141,6 +148,36 @@ class MySQL:
                 if role not in (None, "NONE"):
                     lines += self.select(connection, statement.format(role=role))
         return visibility([str(line[0]) for line in lines], schema)
+
+    def load(self, connection: Connection) -> Load:
+        """Its own counters."""
+        with translated_errors(getattr(connection, "address", None)):
+            return load_of(connection)
+
+    def is_full(self, problem: SourceError) -> bool:
+        """Too many connections, of all accounts or of this one."""
+        return isinstance(problem.__cause__, pymysql.MySQLError) and problem.__cause__.args[:1] in _FULL
+
+    def account(self, connection: Connection) -> str:
+        """As the server matched it, with its pattern of hosts."""
+        name, _, host = str(self.select(connection, "SELECT CURRENT_USER()")[0][0]).rpartition("@")
+        return grantee(name, host)
+
+    def lacks(self, connection: Connection, table: str, columns: Sequence[str], verbs: Sequence[str]) -> list[str]:
+        """Asks the server itself: it checks privileges for EXPLAIN as for the statement, whatever grants them."""
+        names = [self.quote(column) for column in columns]
+        return [verb for verb in verbs if not self._may(connection, explained(verb, self.quote(table), names))]
+
+    def _may(self, connection: Connection, statement: str) -> bool:
+        try:
+            self.select(connection, statement)
+        except SourceError as problem:
+            cause = problem.__cause__
+            if isinstance(cause, pymysql.MySQLError) and cause.args[0] in DENIED:
+                return False
+            if not isinstance(cause, pymysql.MySQLError) or cause.args[0] in _GONE:
+                raise
+        return True
 
     def triggers(self, connection: Connection) -> frozenset[str]:
         """From information_schema, which shows them only to accounts with the privilege TRIGGER."""
@@ -165,7 +202,7 @@ class MySQL:
 
 
 _COLUMNS = (
-    "SELECT table_name, column_name, column_type FROM information_schema.columns"
+    "SELECT table_name, column_name, column_type, FIND_IN_SET('select', privileges) FROM information_schema.columns"
     " WHERE table_schema = %s ORDER BY table_name, ordinal_position"
 )
 _USAGE = (
@@ -312,6 +349,9 @@ def _rows(cursor: Any, sql: str) -> Sequence[tuple[Any, ...]]:
 
 #: the server was lost during a query
 _LOST = 2013
+_FULL = ((1040,), (1203,), (1226,))
+#: the connection is of no use any more
+_GONE = frozenset({1053, 1927, 2006, _LOST, 2055})
 #: characters of a statement that show its purpose
 _HEAD = 2000
 #: rows that the C layer returns at a time

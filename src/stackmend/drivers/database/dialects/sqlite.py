@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from stackmend.drivers.database.dialects.base import Address, Connection, TableInfo, TableReader, reference
 from stackmend.drivers.database.dialects.rights import Visibility
+from stackmend.drivers.database.load import Load
 from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Reference
 
@@ -113,6 +114,22 @@ class SQLite:
     def sight(self, connection: Connection, database: str | None = None) -> Visibility:
         """Everything: a file has no accounts."""
         return Visibility()
+
+    def load(self, connection: Connection) -> Load | None:
+        """None: a file has no server."""
+        return None
+
+    def is_full(self, problem: SourceError) -> bool:
+        """Never."""
+        return False
+
+    def account(self, connection: Connection) -> str:
+        """None: a file has no accounts."""
+        return ""
+
+    def lacks(self, connection: Connection, table: str, columns: Sequence[str], verbs: Sequence[str]) -> list[str]:
+        """None."""
+        return []
 
     def utcnow(self, connection: Connection) -> str:
         """This machine's UTC clock."""

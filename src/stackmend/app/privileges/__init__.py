@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Privileges of database accounts: what is needed, as GRANT statements, and what is missing."""
