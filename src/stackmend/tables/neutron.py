@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from stackmend.tables import Column, ColumnType, Table, bools, ints, text, times
 
 #: tables of the resources that every Neutron has, whatever extensions it loads; ``standardattributes.resource_type`` is
@@ -27,6 +29,12 @@ SHARING = {
     "securitygrouprbacs": "securitygroups",
     "subnetpoolrbacs": "subnetpools",
 }
+
+
+def sharing_target(columns: Collection[str]) -> str:
+    """The column of these tables with the project that something is shared with: its name until Xena was another."""
+    return "target_project" if "target_project" in columns else "target_tenant"
+
 
 #: bindings of QoS policies: table -> (the table of what has the policy, the column with its id)
 QOS_BINDINGS = {
@@ -151,6 +159,7 @@ TABLES = (
             constant=("child", name),
             columns=(*text("id", "target_project"), Column("unowned", ColumnType.BOOL, expr="o.id IS NULL")),
             join=f"LEFT JOIN {shared} o ON o.id = t.object_id",
+            absent={"target_project": "t.target_tenant"},
             optional=True,
         )
         for name, shared in SHARING.items()

@@ -124,6 +124,7 @@ class CloudRows(ABC):
 
     def orphan(self, database: str, table: str, **values: Any) -> None:
         """Insert a row whose parent does not exist, as a dump does that is loaded without checks."""
+        values = self._fitting(database, table, values)
         q = self._statements.quote
         names, marks = ", ".join(q(c) for c in values), ", ".join(f":{c}" for c in values)
         unchecked = (

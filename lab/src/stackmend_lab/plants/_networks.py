@@ -141,6 +141,11 @@ def new_port(cloud: CloudRows, beside: Server, device: str, created: str, host: 
     return port
 
 
+def sharing_target(cloud: CloudRows) -> str:
+    """The column with the project that an entry shares something with: its name until Xena was another."""
+    return "target_project" if cloud.has("neutron", "networkrbacs", "target_project") else "target_tenant"
+
+
 def new_network(cloud: CloudRows) -> tuple[str, str]:
     """(network, subnet) of its own, with DHCP, in which nothing else is."""
     network, subnet = str(uuid.uuid4()), str(uuid.uuid4())

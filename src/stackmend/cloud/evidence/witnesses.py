@@ -145,7 +145,11 @@ class _Look:
     # ---- witnesses ----
 
     def row(self) -> Iterator[Witness]:
-        """Nova's own three columns, which Nova writes together: judged separately, as SQL may have changed only one."""
+        """Nova's own three columns, which Nova writes together: judged separately, as SQL may have changed only one.
+
+        Without ``compute_id`` (before 2023.2, or not filled yet) the node speaks for it: a row that was moved as a
+        whole has the same weight against Neutron and Placement in every release.
+        """
         host, node, number = self.server["host"], self.server["node"], self.server.get("compute_id")
         fit = self._on(str(host), str(node or "")) if host else frozenset()
         yield (
@@ -155,7 +159,7 @@ class _Look:
         )
         fit = self._called(str(node), str(host or "")) if node else frozenset()
         yield (
-            self._witness("node", f"its row names node {node}", fit, 1)
+            self._witness("node", f"its row names node {node}", fit, 2 if number is None else 1)
             if node
             else _silent("node", "its row has no node")
         )

@@ -26,7 +26,7 @@ from stackmend.model.step import ExpectRow, Record, Risk, Step, Values
 from stackmend.repairs.calls import api_of, guarded
 from stackmend.repairs.common import revised
 from stackmend.repairs.ports import removed
-from stackmend.tables.neutron import QOS_BINDINGS, SHARING
+from stackmend.tables.neutron import QOS_BINDINGS, SHARING, sharing_target
 
 #: what uses something shared: table of entries -> (table with project_id, its column with the id of what is shared)
 _USES = {
@@ -61,14 +61,15 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     row = live.row("neutron", table, {"id": str(target["row"])})
     if row is None:
         return
-    if row["target_project"] != target["parent"]:
-        raise CannotRepair(f"entry {row['id']} is for project {row['target_project']} by now: audit again")
+    column = sharing_target(row)
+    if row[column] != target["parent"]:
+        raise CannotRepair(f"entry {row['id']} is for project {row[column]} by now: audit again")
     shared = live.row("neutron", SHARING[table], {"id": row["object_id"]})
     if shared is None:
         raise CannotRepair(f"what entry {row['id']} shares does not exist: audit again")
-    everybody: Values = {"object_id": row["object_id"], "action": row["action"], "target_project": "*"}
+    everybody: Values = {"object_id": row["object_id"], "action": row["action"], column: "*"}
     if not live.rows("neutron", table, everybody) and (user := _used(live, table, row)):
-        raise CannotRepair(f"{user} of project {row['target_project']} uses {row['object_id']}: delete that first")
+        raise CannotRepair(f"{user} of project {row[column]} uses {row['object_id']}: delete that first")
     yield removed(live, table, row)
     if table == "networkrbacs":
         yield revised(live, shared["standard_attr_id"])
@@ -78,7 +79,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 def _used(live: Live, table: str, entry: Record) -> str:
     """What of the entry's project uses what is shared; "" if nothing does (neutron/objects/rbac_db.py)."""
-    its: Record = {"project_id": entry["target_project"]}
+    its: Record = {"project_id": entry[sharing_target(entry)]}
     if entry["action"] == "access_as_external":
         for router in live.rows("neutron", "routers", its):
             gateway = live.row("neutron", "ports", {"id": router["gw_port_id"]}) if router["gw_port_id"] else None

@@ -83,9 +83,11 @@ def _driver(live: Live, binding: Record) -> str:
     others = [row["port_id"] for row in live.rows("neutron", "ml2_port_bindings", same)]
     levels = live.rows("neutron", _LEVELS, {"host": binding["host"], "port_id": others})
     drivers = {str(level["driver"]) for level in levels}
-    if len(drivers) != 1 or any(level["level"] != 0 for level in levels):
-        key: Values = {"port_id": binding["port_id"], "host": binding["host"]}
+    key: Values = {"port_id": binding["port_id"], "host": binding["host"]}
+    if len(drivers) != 1:
         raise CannotRepair(f"{len(drivers)} drivers have bound ports like this one on {key['host']}. {_again(key)}")
+    if layered := [level["port_id"] for level in levels if level["level"] != 0]:
+        raise CannotRepair(f"port {layered[0]} on {key['host']} has several levels: this one may, too. {_again(key)}")
     return drivers.pop()
 
 

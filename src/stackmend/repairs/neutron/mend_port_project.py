@@ -24,6 +24,7 @@ from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Record, Risk, Step, Value
 from stackmend.repairs.common import change, revised, the_server
+from stackmend.tables.neutron import sharing_target
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -80,8 +81,7 @@ def _shared(live: Live, table: str, thing: Record, project: Value) -> bool:
     if thing["project_id"] == project:
         return True
     columns = live.columns("neutron", table)
-    target = "target_project" if "target_project" in columns else "target_tenant"  # its name until Xena
-    where = {"object_id": thing["id"], "action": "access_as_shared", target: ["*", project]}
+    where = {"object_id": thing["id"], "action": "access_as_shared", sharing_target(columns): ["*", project]}
     return bool(columns) and bool(live.rows("neutron", table, where))
 
 

@@ -14,7 +14,7 @@ _LEVELS = "ml2_port_binding_levels"
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
     """The levels of a server's port were deleted by SQL."""
-    server = cloud.pick("active")
+    server = _plain(cloud)
     cloud.delete("neutron", _LEVELS, {"port_id": server.ports[0]})
     return _key(server)
 
@@ -38,7 +38,7 @@ def no_segment(cloud: CloudRows) -> dict[str, Any]:
 
 def foreign_segment(cloud: CloudRows) -> dict[str, Any]:
     """One of several levels names a segment of another network: only Neutron can bind the port again."""
-    server = cloud.pick("active")
+    server = _plain(cloud)
     sql = "SELECT id FROM networksegments WHERE network_id <> :n ORDER BY id"
     other = cloud.rows("neutron", sql, {"n": port_of(cloud, server.ports[0])["network_id"]})[0]["id"]
     cloud.insert(
@@ -53,6 +53,18 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "foreign_segment": foreign_segment,
 }
 NOT_REPAIRED = {"foreign_segment": "openstack port set --host"}
+
+
+def _plain(cloud: CloudRows) -> Server:
+    """A server on a host where each port has one level: what another case left there would make it doubtful."""
+    sql = (
+        "SELECT b.port_id FROM ml2_port_bindings b LEFT JOIN ml2_port_binding_levels l"
+        " ON l.port_id = b.port_id AND l.host = b.host"
+        " WHERE b.host = :h AND b.vif_type = 'ovs' AND COALESCE(l.level, 1) <> 0"
+    )
+    while cloud.rows("neutron", sql, {"h": (server := cloud.pick("active")).host}):
+        continue
+    return server
 
 
 def _key(server: Server) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
-from stackmend_lab.plants._networks import OLD, attribute, new_network, new_port, standard
+from stackmend_lab.plants._networks import OLD, attribute, new_network, new_port, sharing_target, standard
 
 
 def _edited(cloud: CloudRows, server: Server, project: str = "f" * 32) -> dict[str, Any]:
@@ -37,8 +37,7 @@ def shared(cloud: CloudRows) -> dict[str, Any]:
     server = cloud.pick("active")
     network = cloud.rows("neutron", "SELECT network_id FROM ports WHERE id = :p", {"p": server.ports[0]})[0]
     owner = {"id": uuid.uuid4().hex, "object_id": network["network_id"], "action": "access_as_shared"}
-    target = "target_project" if cloud.has("neutron", "networkrbacs", "target_project") else "target_tenant"
-    cloud.insert("neutron", "networkrbacs", **owner, project_id="e" * 32, **{target: "*"})
+    cloud.insert("neutron", "networkrbacs", **owner, project_id="e" * 32, **{sharing_target(cloud): "*"})
     return _edited(cloud, server)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from stackmend.tables.neutron import QOS_BINDINGS
 from stackmend_lab.cloud import CloudRows, Server
 from stackmend_lab.plants._floating import new_router
-from stackmend_lab.plants._networks import DETAILS, OLD, new_network, new_port, standard
+from stackmend_lab.plants._networks import DETAILS, OLD, new_network, new_port, sharing_target, standard
 from stackmend_lab.plants._volumes import new_project
 
 _BINDINGS = "ml2_distributed_port_bindings"
@@ -68,16 +68,16 @@ def port_lost(cloud: CloudRows) -> dict[str, Any]:
     return {"child": _BINDINGS, "row": port, "host": "c0001"}
 
 
-def _entry(network: str, project: str) -> dict[str, Any]:
+def _entry(cloud: CloudRows, network: str, project: str) -> dict[str, Any]:
     return {
-        "id": str(uuid.uuid4()), "project_id": uuid.uuid4().hex, "target_project": project,
+        "id": str(uuid.uuid4()), "project_id": uuid.uuid4().hex, sharing_target(cloud): project,
         "action": "access_as_shared", "object_id": network,
     }  # fmt: skip
 
 
 def shared_with_nobody(cloud: CloudRows) -> dict[str, Any]:
     """A network is shared with a project that was deleted."""
-    entry = _entry(new_network(cloud)[0], uuid.uuid4().hex)
+    entry = _entry(cloud, new_network(cloud)[0], uuid.uuid4().hex)
     cloud.insert("neutron", "networkrbacs", **entry)
     return {"child": "networkrbacs", "row": entry["id"], "host": ""}
 
@@ -87,14 +87,14 @@ def shared_and_used(cloud: CloudRows) -> dict[str, Any]:
     server = cloud.pick("active")
     port = new_port(cloud, server, "", cloud.ago(OLD), project_id=uuid.uuid4().hex, device_owner="", name="spare")
     row = cloud.rows("neutron", "SELECT network_id, project_id FROM ports WHERE id = :p", {"p": port})[0]
-    entry = _entry(row["network_id"], row["project_id"])
+    entry = _entry(cloud, row["network_id"], row["project_id"])
     cloud.insert("neutron", "networkrbacs", **entry)
     return {"child": "networkrbacs", "row": entry["id"], "host": ""}
 
 
 def nothing_shared(cloud: CloudRows) -> dict[str, Any]:
     """An entry was restored from a dump, its security group was not."""
-    entry = _entry(str(uuid.uuid4()), "*")
+    entry = _entry(cloud, str(uuid.uuid4()), "*")
     cloud.orphan("neutron", "securitygrouprbacs", **entry)
     return {"child": "securitygrouprbacs", "row": entry["id"], "host": ""}
 
@@ -169,7 +169,7 @@ def being_centralised(cloud: CloudRows) -> None:
 def shared(cloud: CloudRows) -> None:
     """Networks that are shared with everybody, with a project, and with one that was written with dashes."""
     for project in ("*", new_project(cloud), str(uuid.UUID(new_project(cloud)))):
-        cloud.insert("neutron", "networkrbacs", **_entry(new_network(cloud)[0], project))
+        cloud.insert("neutron", "networkrbacs", **_entry(cloud, new_network(cloud)[0], project))
 
 
 def with_a_policy(cloud: CloudRows) -> None:

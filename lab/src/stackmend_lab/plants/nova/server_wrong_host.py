@@ -42,7 +42,11 @@ def _moved(cloud: CloudRows, server: Server) -> dict[str, Any]:
 
 
 def by_hand(cloud: CloudRows) -> dict[str, Any]:
-    """SQL set host and node to a live host by mistake; the record of an old resize is left."""
+    """SQL set host and node to a live host by mistake; the record of an old resize is left.
+
+    Where the row has no ``compute_id``, this is the whole row: ``all_three_columns``.
+    """
+    cloud.require("cell:cell1", "instances", "compute_id")
     server = cloud.pick("multi_nic")
     node = neighbour(cloud, server)
     cloud.update(
@@ -88,7 +92,6 @@ def source_died(cloud: CloudRows) -> dict[str, Any]:
 
 def all_three_columns(cloud: CloudRows) -> dict[str, Any]:
     """SQL changed host, node and compute_id of a server without volumes: Nova alone against Neutron and Placement."""
-    cloud.require("cell:cell1", "instances", "compute_id")  # two columns alone are outvoted
     server = without_volumes(cloud)
     node = neighbour(cloud, server)
     cloud.update(
