@@ -94,6 +94,13 @@ class Config:
         return self.journal or of_file(self.state / "journal.db")
 
     @property
+    def written_folders(self) -> tuple[Path, ...]:
+        """The folders that an audit writes to: the state, and where the journal is, if that is a file elsewhere."""
+        url = parsed(self.journal_url)
+        file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+        return tuple(dict.fromkeys(p.resolve() for p in (self.state, file.parent if file else self.state)))
+
+    @property
     def key_folder(self) -> Path:
         """The default folder of the plan keys."""
         return self.keys or self.state

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from stackmend.cli.base import TEXT, Command, Printing
-from stackmend.model.errors import Exit
+from stackmend.model.errors import Exit, UsageError
 
 
 class ConfigShow(Printing):
@@ -131,9 +133,70 @@ class ConfigCheck(ConfigGrants):
         return self._unread(found.unread) or int(Exit.INCOMPLETE if found.grants else Exit.CLEAN)
 
 
+class ConfigSystemd(Printing):
+    """Print a service and a timer for systemd that audit the cloud every night, or write them into a folder.
+
+    The service runs 'stackmend audit --nice' with the configuration that this command was given. It writes the journal
+    and nothing else; 'stackmend finding list' shows what the last audit found, and the unit fails only if an audit
+    could not be completed.
+    """
+
+    examples = """
+  $ stackmend config systemd
+  $ stackmend config systemd --user stackmend --on-calendar 'Mon..Fri 02:15'
+  $ stackmend --config /etc/stackmend/cloud.toml config systemd --out /etc/systemd/system"""
+    default_format = TEXT
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument(
+            "--user",
+            default="root",
+            help="account that audits; it must be able to read the configuration (default: root)",
+        )
+        parser.add_argument(
+            "--on-calendar", metavar="WHEN", default="*-*-* 03:30:00", help="as in systemd.time(7) (default: at 3:30)"
+        )
+        parser.add_argument("--out", metavar="DIR", help="write both files into this folder, which exists")
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print them, or write them."""
+        from stackmend.report import units as shown
+
+        config, (path, root) = self.config(), self.where()
+        path = path or ("" if root else os.environ.get("STACKMEND_CONFIG", ""))
+        front = ["--config", str(Path(path).resolve())] if path else []
+        front += ["--root", str(root.resolve())] if root else []
+        made = shown.units(
+            Path(sys.executable).with_name("stackmend"),
+            [*front, "audit", "--nice"],
+            user=parsed_args.user,
+            written=config.written_folders,
+            calendar=parsed_args.on_calendar,
+        )
+        for folder in config.written_folders:
+            if not folder.is_dir():
+                self.notes.warn(f"{folder} does not exist: install -d -m 700 -o {parsed_args.user} {folder}")
+        if parsed_args.out is None:
+            self.show(made, parsed_args)
+            return int(Exit.CLEAN)
+        for unit in made.data:
+            place = Path(parsed_args.out) / unit["file"]
+            try:
+                place.write_text(unit["text"], encoding="utf-8")
+            except OSError as problem:
+                raise UsageError(
+                    f"{place} cannot be written: {problem.strerror}", "--out names a folder that exists."
+                ) from None
+            self.notes.say(f"wrote {place}")
+        self.notes.say("next: systemctl daemon-reload && systemctl enable --now stackmend-audit.timer")
+        return int(Exit.CLEAN)
+
+
 COMMANDS = {
     "config show": ConfigShow,
     "config key": ConfigKey,
     "config grants": ConfigGrants,
     "config check": ConfigCheck,
+    "config systemd": ConfigSystemd,
 }

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A service and a timer for systemd that audit the cloud every night."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from stackmend.model.errors import Exit, UsageError
+from stackmend.report.document import Document
+
+NAME = "stackmend-audit"
+COLUMNS = (("File", "file"), ("Text", "text"))
+
+# findings are what an audit is for: the unit fails if it could not look
+_SERVICE = """\
+[Unit]
+Description=Audit of an OpenStack cloud by stackmend, which reads and changes nothing
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+User={user}
+ExecStart={command}
+# {findings}: there are findings, which 'stackmend finding list' shows
+SuccessExitStatus={findings}
+UMask=0077
+Nice=10
+IOSchedulingClass=idle
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectSystem=strict
+ProtectHome=read-only
+ReadWritePaths={written}
+"""
+_TIMER = """\
+[Unit]
+Description=Nightly audit of an OpenStack cloud by stackmend
+
+[Timer]
+OnCalendar={calendar}
+# many controllers with one timer do not begin together; a night that was missed is made up for
+RandomizedDelaySec=15min
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def units(program: Path, arguments: list[str], *, user: str, written: Iterable[Path], calendar: str) -> Document:
+    """The document of ``config systemd`` (docs/schemas/units.json): both files, as text one after the other.
+
+    ``arguments`` follow the program's absolute path; ``written``: the folders that it writes to. UsageError for what
+    cannot be written into a unit.
+    """
+    service = _SERVICE.format(
+        user=_plain(user),
+        command=" ".join(_quoted(word) for word in [str(program), *arguments]),
+        findings=int(Exit.FINDINGS),
+        written=" ".join(_quoted(str(folder)) for folder in written),
+    )
+    made = {f"{NAME}.service": service, f"{NAME}.timer": _TIMER.format(calendar=_plain(calendar))}
+    text = "\n".join(f"# /etc/systemd/system/{name}\n{content}" for name, content in made.items())
+    return Document(data=[{"file": n, "text": content} for n, content in made.items()], columns=COLUMNS, text=text)
+
+
+def _plain(value: str) -> str:
+    if not value.isprintable() or not value.strip():
+        raise UsageError(f"{json.dumps(value)} cannot be written into a unit of systemd", "Use printable characters.")
+    return value.replace("%", "%%")
+
+
+def _quoted(word: str) -> str:
+    """One word of a command line, as systemd.service(5) and systemd.syntax(7) have it."""
+    plain = _plain(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    return plain if plain and not set(plain) & set(" '\"\\;") else f'"{plain}"'
