@@ -31,7 +31,7 @@ class ConfigShow(Printing):
         """Print it."""
         from stackmend.config.description import describe
         from stackmend.config.settings import survey
-        from stackmend.report import config as shown
+        from stackmend.report.setup import config as shown
 
         config, problems = survey(*self.where(), **self.whose())
         self.show(shown.config(describe(config, problems)), parsed_args)
@@ -97,7 +97,7 @@ class ConfigGrants(Printing):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print them."""
         from stackmend.app.privileges import grants as rights
-        from stackmend.report import rights as shown
+        from stackmend.report.setup import rights as shown
 
         found = rights.grants(self.config(), parsed_args.reader, parsed_args.writer, parsed_args.host)
         self.show(shown.granting(found.grants), parsed_args)
@@ -126,7 +126,7 @@ class ConfigCheck(ConfigGrants):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Ask, and print what is missing."""
         from stackmend.app.privileges import grants as rights
-        from stackmend.report import rights as shown
+        from stackmend.report.setup import rights as shown
 
         found = rights.missing(self.config())
         self.show(shown.lacking(found.grants, whole=not found.unread), parsed_args)
@@ -161,7 +161,7 @@ class ConfigSystemd(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print them, or write them."""
-        from stackmend.report import units as shown
+        from stackmend.report.setup import units as shown
 
         config, (path, root) = self.config(), self.where()
         path = path or ("" if root else os.environ.get("STACKMEND_CONFIG", ""))
