@@ -28,6 +28,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 
+#: services whose databases are read and never changed: no account needs more there
+NEVER_CHANGED = frozenset({"keystone"})
+
 
 class ColumnType(StrEnum):
     """The type of a collected column."""

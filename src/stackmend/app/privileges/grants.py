@@ -23,7 +23,7 @@ from stackmend.drivers.snapshot.collector import VERSIONS
 from stackmend.drivers.snapshot.selects import read_columns
 from stackmend.model.errors import ConfigError, SourceError
 from stackmend.model.snapshot import CELL
-from stackmend.tables import secret_columns, tables
+from stackmend.tables import NEVER_CHANGED, secret_columns, tables
 
 READER, WRITER = "reader", "writer"
 _READ, _CHANGE = ("SELECT",), ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -65,7 +65,7 @@ class Rights:
 def needed(database: str, known: Mapping[str, TableInfo], role: str) -> list[Need]:
     """What a role needs in a database that has these tables, by table."""
     service = "nova" if database.startswith(CELL) else database
-    changed = named(service, known, WRITING)
+    changed = _changed(service, known)
     collected = _collected(service)
     looked_up = set(named(service, known, READING)) if changed else set(known) & set(collected)
     looked_up |= {name for name, info in known.items() if any(one.parent in changed for one in info.references)}
@@ -193,7 +193,11 @@ def missing(config: Config) -> Rights:
 def changes(database: str) -> bool:
     """Whether repairs touch this database."""
     service = "nova" if database.startswith(CELL) else database
-    return bool(named(service, _collected(service), WRITING))
+    return bool(_changed(service, _collected(service)))
+
+
+def _changed(service: str, there: Collection[str]) -> frozenset[str]:
+    return frozenset() if service in NEVER_CHANGED else named(service, there, WRITING)
 
 
 def _lacking(connections: Connections, database: str, address: Address, role: str) -> Iterator[Grant]:
