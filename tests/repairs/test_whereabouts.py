@@ -118,6 +118,22 @@ def test_servers_of_a_dead_host_whose_host_was_set_by_sql(desk: Desk, tmp_path: 
     assert desk.server(server)["host"] == node["host"]
 
 
+def test_heartbeats_that_are_all_ahead_show_who_is_dead(desk: Desk) -> None:
+    """The clock that they are compared with is the one that is behind."""
+    server = desk.cloud.pick("active")
+    node = neighbour(desk.cloud, server)
+    dead = alone(desk.cloud, server, silent=True)
+    living = {"binary": "nova-compute", "deleted": 0}
+    for row in desk.cloud.rows(server.database, "SELECT host FROM services WHERE host <> :h", {"h": dead}):
+        desk.cloud.update(
+            server.database, "services", {**living, "host": row["host"]}, last_seen_up=desk.cloud.ago(-600)
+        )
+    desk.cloud.update(server.database, "instances", {"uuid": server.uuid}, host=node["host"])
+    (left,) = planned(desk, server.uuid)
+    assert "steps" not in left
+    assert "whether the host was set on purpose" in left["reason"]
+
+
 def test_a_clock_that_is_ahead_makes_no_living_host_dead(desk: Desk) -> None:
     """A dead host is one silent for long while others are not: heartbeats of the next hour show nothing of that."""
     server = desk.cloud.pick("active")

@@ -115,7 +115,11 @@ class Live(Protocol):
         ...
 
     def now(self) -> str:
-        """UTC now, as the databases print a datetime: ``2026-11-21 03:00:00``."""
+        """UTC now, as the databases print a datetime: ``2026-11-21 03:00:00``; the same for a whole plan."""
+        ...
+
+    def clock(self) -> datetime:
+        """UTC of the databases at this moment, without a time zone: what is read can be no younger."""
         ...
 
     def setting(self, name: str) -> str | None:

@@ -49,13 +49,16 @@ CHECK = Check(
     },
     ages={"idle": 900, "stuck": 7200},
     explained_by={"server-on-nonexistent-host": {"server": "server"}},
-    # a host whose clock is ahead must not make the others look dead
+    # a host whose clock is ahead must not make the others look dead; if most are, they were read after $now
     # NULLIF, not <>: the planner may use an inequality between two tables as a join condition
     sql="""
         WITH beating AS (
             SELECT v.cell, v.host
               FROM nova_services v
-              JOIN (SELECT w.cell, COALESCE(MAX(CASE WHEN w.updated_at <= $now THEN w.updated_at END), $now) AS newest
+              JOIN (SELECT w.cell,
+                           CASE WHEN 2 * COUNT(CASE WHEN w.updated_at <= $now THEN 1 END) > COUNT(*)
+                                THEN MAX(CASE WHEN w.updated_at <= $now THEN w.updated_at END)
+                                ELSE MAX(w.updated_at) END AS newest
                       FROM nova_services w
                      WHERE w."binary" = 'nova-compute' AND NOT w.deleted GROUP BY w.cell) t ON t.cell = v.cell
              WHERE v."binary" = 'nova-compute' AND NOT v.deleted AND NOT COALESCE(v.forced_down, FALSE)

@@ -127,7 +127,7 @@ class _Look:
             for row in _by(self.live, self.database, table, column, values):
                 found[whole(row["id"])] = row
         beats = _beats(self.live, self.database)
-        newest = max((at for at in beats.values() if at <= _time(self.live.now())), default=None)
+        newest = _newest(beats.values(), self.live.clock())
         for number, row in sorted(found.items()):
             silence = _silence(self.live, self.database, str(row["host"]), beats, newest)
             ironic = row["hypervisor_type"] == "ironic"
@@ -348,13 +348,20 @@ def _beats(live: Live, database: str) -> dict[str, datetime]:
     return {str(row["host"]): _time(row["last_seen_up"]) for row in rows}
 
 
+def _newest(beats: Iterable[datetime], clock: datetime) -> datetime | None:
+    """The latest heartbeat. Those of the future do not count, unless most are: then it is our clock that is wrong."""
+    every = list(beats)
+    past = [at for at in every if at <= clock]
+    return max(past if len(past) * 2 > len(every) else every, default=None)
+
+
 def _silence(
     live: Live, database: str, host: str, beats: Mapping[str, datetime], newest: datetime | None
 ) -> str:  # fmt: skip
     """Why nova-compute of a host counts as gone, or "".
 
     Heartbeats are compared with each other, not with the clock: if all in a cell are old, its conductor is at fault.
-    Those in the future are not, because a host whose clock is ahead would make all others look silent.
+    One of the future would make all others look silent (:func:`_newest`).
     """
     if host not in beats:
         return "has no service"

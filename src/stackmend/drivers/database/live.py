@@ -9,7 +9,9 @@ of its values; if that is wrong, unneeded rows are read, but no answer changes (
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, TypeGuard
 
 from stackmend.drivers.database.dialects.base import Address
@@ -55,6 +57,7 @@ class LiveDatabases:
         self._ahead: list[Mapping[str, object]] = []
         self._at = 0
         self._now = now
+        self._asked: tuple[datetime, float] | None = None  #: the databases' clock, and ours at that moment
         self._lookups = self._statements = 0
 
     @property
@@ -123,12 +126,22 @@ class LiveDatabases:
 
     def now(self) -> str:
         """UTC now, in the databases' format; the same moment for the whole plan."""
-        if not self._now:
-            databases = [name for name in self._databases if name == "nova_api"] or list(self._databases)
-            dialect, connection = self._connections.get(databases[0])
-            self._now = dialect.utcnow(connection)
-            back_out(connection)
+        self._now = self._now or self._utcnow()
         return self._now
+
+    def clock(self) -> datetime:
+        """Asked once; later answers add the time that has passed since, and a second that the answer left out."""
+        if self._asked is None:
+            self._asked = (datetime.fromisoformat(self._utcnow()) + timedelta(seconds=1), time.monotonic())
+        then, at = self._asked
+        return then + timedelta(seconds=time.monotonic() - at)
+
+    def _utcnow(self) -> str:
+        databases = [name for name in self._databases if name == "nova_api"] or list(self._databases)
+        dialect, connection = self._connections.get(databases[0])
+        now = dialect.utcnow(connection)
+        back_out(connection)
+        return now
 
     def setting(self, name: str) -> str | None:
         """A setting of Nova's own files, or None."""
