@@ -21,7 +21,7 @@ from stackmend.app.session import CloudSession
 from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
 from stackmend.drivers.snapshot.collector import DatabaseCollector, read_manifest
-from stackmend.drivers.snapshot.pace import Nice
+from stackmend.drivers.snapshot.pace import Nice, Pace
 from stackmend.drivers.snapshot.shape import labels
 from stackmend.model.errors import Exit
 from stackmend.model.finding import State
@@ -141,6 +141,25 @@ def test_a_busy_server_is_no_empty_one(server: MariaDB, collect: Callable[..., M
     for source in manifest.sources:
         assert re.search("it is too busy, as [78] threads are running, and was waited for 2 s", source.error)
         assert source.rows == {}
+
+
+def test_a_look_that_fails_ends_nothing(server: MariaDB, config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    """The connection that looks was killed: that is said once, and the one that reads goes on."""
+    address = config.databases["neutron"]
+    pace = Pace(Nice(), address)
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM information_schema.processlist")
+        before = cursor.fetchall()
+        pace.admit(address)
+        cursor.execute("SELECT id FROM information_schema.processlist")
+        ((looker,),) = set(cursor.fetchall()) - set(before)
+        cursor.execute("KILL %s", [looker])
+    pace.between(lambda _why: None)
+    pace.between(lambda _why: None)
+    pace.close()
+    assert [record.message for record in caplog.records if "no longer gives way" in record.message] == caplog.messages
+    assert len(caplog.messages) == 1
+    assert pace.waited == {}
 
 
 @pytest.mark.attack("leaves a server with fewer free connections than others may need")

@@ -80,3 +80,24 @@ def _plain(part: Table, known: dict[str, TableInfo]) -> str:
     query = select(dialect_of(address), address, part, known)
     assert query is not None
     return query.plain
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part.absent], ids=lambda part: f"{part.label}-{part.name}")
+def test_a_hidden_column_is_not_one_that_the_release_lacks(part: Table) -> None:
+    """What it means that a release has no such column is never said of one that the account may not read."""
+    address = Address.from_url("mysql://u:p@h/d", part.service)
+    needed = _known(part, "mysql")
+    made_of = set().union(*(_made_of(column, "mysql") for column in part.columns))
+    whole = _infos(needed | {part.name: needed[part.name] | made_of})
+    for name, meaning in part.absent.items():
+        info = whole[part.name]
+        own = {*info.columns, *_made_of(Column(name, expr=meaning), "mysql")} - {name}
+        rest = dict.fromkeys(own, "")
+        lacking = whole | {part.name: TableInfo(columns=rest, key=())}
+        hidden = whole | {part.name: TableInfo(columns=rest, key=(), hidden=frozenset({name}))}
+        without = select(dialect_of(address), address, part, lacking)
+        assert without is not None
+        assert meaning in without.plain
+        unread = select(dialect_of(address), address, part, hidden)
+        assert unread is None or meaning not in unread.plain
+        assert unseen(part, hidden, Visibility())

@@ -173,8 +173,15 @@ class Pace:
     def _look(self) -> Load | None:
         if self._looker is None:
             return None
-        dialect = dialect_of(self.address)
-        load = dialect.load(self._looker)
+        try:
+            load = dialect_of(self.address).load(self._looker)
+        except SilentError:
+            raise
+        except SourceError as problem:
+            # the connection that reads tells for itself whether the server is gone
+            self._let_go()
+            _LOG.warning("%s; reading goes on, and no longer gives way to others", problem.message)
+            return None
         self._seen = (self.clock(), load) if load else None
         return load
 

@@ -136,7 +136,7 @@ def select(
 def _of_release(table: Table, known: Mapping[str, TableInfo]) -> Table:
     """The table with what its release lacks replaced by what that means there."""
     info = known.get(table.name)
-    lacking = {name: sql for name, sql in table.absent.items() if info is not None and name not in info.columns}
+    lacking = {name: sql for name, sql in table.absent.items() if info and not {name} & {*info.columns, *info.hidden}}
     if not lacking:
         return table
 
