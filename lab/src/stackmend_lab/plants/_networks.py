@@ -8,6 +8,8 @@ import json
 import uuid
 from typing import Any
 
+from stackmend.tables import neutron as tables
+from stackmend_lab import schemas
 from stackmend_lab.cloud import CloudRows, Server
 
 #: seconds; longer than the age that any network check waits for
@@ -142,8 +144,8 @@ def new_port(cloud: CloudRows, beside: Server, device: str, created: str, host: 
 
 
 def sharing_target(cloud: CloudRows) -> str:
-    """The column with the project that an entry shares something with: its name until Xena was another."""
-    return "target_project" if cloud.has("neutron", "networkrbacs", "target_project") else "target_tenant"
+    """The column with the project that an entry shares something with."""
+    return tables.sharing_target(schemas.columns("neutron", "networkrbacs", cloud.release))
 
 
 def new_network(cloud: CloudRows) -> tuple[str, str]:

@@ -40,7 +40,7 @@ CHECK = Check(
     message="Glance has no record of image {image}, from which {servers} server(s) and {volumes} volume(s) were made:"
     " {code}",
     codes={
-        "servers": "whoever registers an image under that id may give them his content",
+        "servers": "whoever registers an image under that id may give them other content",
         "volumes": "whoever registers an image under that id passes for the origin of their content",
     },
     resource=("image", "image"),

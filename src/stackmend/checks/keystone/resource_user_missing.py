@@ -15,7 +15,7 @@ not counted.
 ## Why it matters
 Servers belong to their project, and run on. But nobody else can use the key pairs, what is allowed only to the creator
 of a server (a policy with `user_id`) is allowed to nobody, and Barbican may let only that user read the key of an
-encrypted volume that he created.
+encrypted volume that this user created.
 
 ## How it comes about
 Somebody left, and the user was deleted. Keystone notifies no other service; application credentials and trusts go with
@@ -27,7 +27,7 @@ list --user <user>` list what the user has.
 
 ## Repair and its risk
 `delete-key-pairs` deletes the key pairs of that user. Servers keep copies of theirs. Servers are left alone: Nova
-never gives a server to another user, and needs not. Make sure that this is the Keystone of the cloud, and not a copy
+never gives a server to another user, and need not. Make sure that this is the Keystone of the cloud, and not a copy
 or one of several.
 """
 

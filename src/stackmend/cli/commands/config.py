@@ -167,9 +167,11 @@ class ConfigSystemd(Printing):
         path = path or ("" if root else os.environ.get("STACKMEND_CONFIG", ""))
         front = ["--config", str(Path(path).resolve())] if path else []
         front += ["--root", str(root.resolve())] if root else []
+        front += ["--layout", layout] if (layout := self.option("layout")) else []
+        script = Path(sys.executable).with_name("stackmend")
+        program = [str(script)] if script.is_file() else [sys.executable, "-m", "stackmend"]
         made = shown.units(
-            Path(sys.executable).with_name("stackmend"),
-            [*front, "audit", "--nice"],
+            [*program, *front, "audit", "--nice"],
             user=parsed_args.user,
             written=config.written_folders,
             calendar=parsed_args.on_calendar,

@@ -50,15 +50,15 @@ WantedBy=timers.target
 """
 
 
-def units(program: Path, arguments: list[str], *, user: str, written: Iterable[Path], calendar: str) -> Document:
+def units(command: Iterable[str], *, user: str, written: Iterable[Path], calendar: str) -> Document:
     """The document of ``config systemd`` (docs/schemas/units.json): both files, as text one after the other.
 
-    ``arguments`` follow the program's absolute path; ``written``: the folders that it writes to. UsageError for what
+    ``command`` begins with an absolute path; ``written``: the folders that it writes to. UsageError for what
     cannot be written into a unit.
     """
     service = _SERVICE.format(
         user=_plain(user),
-        command=" ".join(_quoted(word) for word in [str(program), *arguments]),
+        command=" ".join(_quoted(word) for word in command),
         findings=int(Exit.FINDINGS),
         written=" ".join(_quoted(str(folder)) for folder in written),
     )

@@ -44,8 +44,9 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 def _left(target: Row, live: Live) -> list[Record]:
     user = str(target["user"])
-    if live.row("keystone", "user", {"id": user}) is not None:
-        raise CannotRepair(f"Keystone has user {user} by now: audit again")
+    for table, column in (("user", "id"), ("id_mapping", "public_id")):
+        if live.rows("keystone", table, {column: user}):
+            raise CannotRepair(f"Keystone has user {user} by now: audit again")
     return live.rows("nova_api", "key_pairs", {"user_id": user})
 
 
