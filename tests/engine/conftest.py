@@ -36,22 +36,17 @@ def mariadb_place(mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory, mo
 
 @pytest.fixture
 def on_sqlite(sqlite_place: Ground) -> Ground:
-    """The cloud in files as it was built, nothing run yet."""
+    """The cloud in files, nothing run yet, its services reported just now, however long it has stood there."""
     sqlite_place.fresh()
+    sqlite_place.cloud.renew()
     return sqlite_place
 
 
 @pytest.fixture
-def of_today(on_sqlite: Ground) -> Ground:
-    """The cloud in files, for whole audits: its services reported just now, however long it has stood there."""
-    on_sqlite.cloud.renew()
-    return on_sqlite
-
-
-@pytest.fixture
 def on_mariadb(mariadb_place: Ground) -> Ground:
-    """The cloud on a server as it was built, nothing run yet."""
+    """The same on a server."""
     mariadb_place.fresh()
+    mariadb_place.cloud.renew()
     return mariadb_place
 
 

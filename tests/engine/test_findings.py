@@ -164,9 +164,9 @@ def test_a_waiver_that_says_nothing(on_sqlite: Ground, values: dict[str, str]) -
     assert findings.waivers(on_sqlite.config) == []
 
 
-def test_when_a_finding_was_first_seen(of_today: Ground) -> None:
+def test_when_a_finding_was_first_seen(on_sqlite: Ground) -> None:
     """Later audits remember; when it has gone and comes back, its unbroken time begins anew."""
-    here = of_today
+    here = on_sqlite
     planted = info_cache_empty.plant
     planted(here.cloud)
     (first,) = audited(here).findings
@@ -188,9 +188,9 @@ def test_when_a_finding_was_first_seen(of_today: Ground) -> None:
     assert remembered(here, first.fingerprint, "since") >= moment(minutes=5)
 
 
-def test_an_audit_of_some_servers_forgets_nothing(of_today: Ground) -> None:
+def test_an_audit_of_some_servers_forgets_nothing(on_sqlite: Ground) -> None:
     """What was not looked at has not gone."""
-    here = of_today
+    here = on_sqlite
     info_cache_empty.plant(here.cloud)
     (finding,) = audited(here).findings
     other = here.cloud.pick("active").uuid
