@@ -9,13 +9,15 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from stackmend.app import apis, visiting
 from stackmend.app.findings import keep_last
 from stackmend.app.image_visiting import Visited
 from stackmend.app.offline.bundles import Bundle
+from stackmend.app.outside import Asked, beside, not_run, readable
 from stackmend.app.session import CloudSession, has_api, no_progress, utcnow
-from stackmend.app.snapshots import CheckResults, asked, find
+from stackmend.app.snapshots import CheckResults, asked, find, services_of
 from stackmend.config.settings import Config
 from stackmend.drivers.scratch import scratch
 from stackmend.drivers.snapshot.collector import read_manifest
@@ -24,7 +26,7 @@ from stackmend.engine.auditing.ask import exit_of, findings_of, narrowed, suspec
 from stackmend.engine.auditing.confirm import explain, uncertain
 from stackmend.engine.auditing.witness import WitnessSources, witnesses
 from stackmend.model.audit import CheckOutcome, CheckResult, Report
-from stackmend.model.check import Check, Visiting
+from stackmend.model.check import Check, OutsideCheck, Visiting
 from stackmend.model.errors import JournalError, UsageError
 from stackmend.model.events import Events
 from stackmend.model.finding import ApiWitness, Finding, Says, State, fingerprint
@@ -58,6 +60,7 @@ def audit(
     use_api: bool = True,
     young: bool = False,
     visit: bool = False,
+    outside: Asked = MappingProxyType({}),
     progress: Progress = no_progress,
 ) -> Report:
     """Run the checks (all, or those named) on the cloud, on a snapshot of it, or on the dumps of a bundle.
@@ -69,13 +72,14 @@ def audit(
     earlier audits have seen for that long. With ``use_api`` and an available API, services without a database are read
     from it, and the services confirm what databases showed. With ``young``, the report also has the suspicions that
     were held back because of their age. With ``visit``, or if a check of hosts is named, the compute hosts are visited
-    as well (:mod:`stackmend.app.visiting`). Exit code:
+    as well (:mod:`stackmend.app.visiting`). ``outside``: what is read beside the databases. Exit code:
     :class:`stackmend.model.audit.Report`.
     """
     named = catalogue.chosen(catalogue.of_site(config.severities), tuple(checks))
-    chosen = {name: check for name, check in named.items() if not isinstance(check, Visiting)}
+    every = {name: check for name, check in named.items() if not isinstance(check, Visiting)}
     of_hosts = {name: check for name, check in named.items() if isinstance(check, Visiting)} if checks or visit else {}
     if bundle is not None:
+        chosen = readable(every, (), named=bool(checks))
         return _of_bundle(bundle, chosen, of_hosts, about, young, progress)
     session = CloudSession.looking(config) if use_api else CloudSession.of(config)
     if snapshot is not None:
@@ -83,11 +87,17 @@ def audit(
             raise UsageError("a snapshot has nothing of the hosts", f"Leave --snapshot, or {min(of_hosts)}, away.")
         folder = find(config, snapshot)
         manifest = read_manifest(folder)
+        chosen = readable(every, services_of(manifest), named=bool(checks))
         answer = _ask(chosen, folder, manifest, config, about, young)
         return _report(session, chosen, answer.rows, answer, State.CANDIDATE, whole=False)
-    with apis.standing_in(config, session) if use_api else nullcontext((session, "")) as (session, note):
+    chosen = readable(every, outside.keys(), named=bool(checks))
+    with (
+        apis.standing_in(config, session) if use_api else nullcontext((session, "")) as (session, note),
+        beside(session, outside) as session,
+    ):
         seen = visiting.visit(session, of_hosts, about, progress, named=bool(checks))
-        return _live(session, chosen, frozenset(about), settle, use_api, young, seen, [note] if note else [], progress)
+        notes = [*([note] if note else []), *not_run(config, every, outside)]
+        return _live(session, chosen, frozenset(about), settle, use_api, young, seen, notes, progress)
 
 
 def _of_bundle(
@@ -177,8 +187,9 @@ def _settle(
     settle: float | None,
     progress: Progress,
 ) -> None:
-    """Wait if a finding may be an artefact of databases read one after another (R1)."""
-    seconds = settle if settle is not None else (0.0 if manifest.skew <= ONE_MOMENT else SETTLE)
+    """Wait if a finding may be an artefact of sources read one after another (R1)."""
+    at_once = manifest.skew <= ONE_MOMENT and not any(rows[n] for n in rows if isinstance(checks[n], OutsideCheck))
+    seconds = settle if settle is not None else (0.0 if at_once else SETTLE)
     asked = {fingerprint(checks[name], row) for name, found in rows.items() if checks[name].settle for row in found}
     if not seconds or not asked:
         return

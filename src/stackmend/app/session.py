@@ -23,7 +23,8 @@ from stackmend.engine.auditing.confirm import Confirmed, Rows, confirm
 from stackmend.model.check import Check
 from stackmend.model.errors import ConfigError
 from stackmend.model.protocols import Api
-from stackmend.model.snapshot import CELL
+from stackmend.model.snapshot import CELL, service_of_source
+from stackmend.tables.outside import outside
 
 #: seconds for which a judgement of the sources stays valid while a plan is applied
 BELIEVED = 60.0
@@ -86,7 +87,7 @@ class CloudSession:
     def without(self, failed: Mapping[str, str]) -> CloudSession:
         """The same cloud, knowing that these databases could not be read."""
         addresses = {name: a for name, a in self.databases.addresses.items() if name not in failed}
-        errors = {**self.databases.errors, **failed}
+        errors = {**self.databases.errors, **{n: why for n, why in failed.items() if not is_outside(n)}}
         known = self.databases.cells_known and "nova_api" not in failed
         found = replace(self.databases, addresses=addresses, errors=errors, cells_known=known)
         return replace(self, databases=found)
@@ -167,6 +168,11 @@ class CloudSession:
             yield journal
         finally:
             journal.close()
+
+
+def is_outside(source: str) -> bool:
+    """Whether the source is none of the databases."""
+    return service_of_source(source) in {table.service for table in outside().values()}
 
 
 def needed(check: Check, database: str) -> bool:

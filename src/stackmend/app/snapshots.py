@@ -9,9 +9,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from stackmend.app import apis
 from stackmend.app.offline.bundles import Bundle
+from stackmend.app.outside import Asked, beside, readable
 from stackmend.app.session import CloudSession, no_progress
 from stackmend.config.settings import Config
 from stackmend.drivers.logs import stored
@@ -29,7 +31,8 @@ from stackmend.model.check import Check
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.finding import Finding, State
 from stackmend.model.protocols import Progress
-from stackmend.model.snapshot import Manifest
+from stackmend.model.snapshot import Manifest, service_of_source
+from stackmend.tables.outside import of_service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +51,12 @@ def create(
     progress: Progress = no_progress,
     logs: LogsAsked | None = None,
     bundle: Bundle | None = None,
+    outside: Asked = MappingProxyType({}),
 ) -> tuple[Path, Manifest]:
     """Collect everything into a new folder (default: one in the state folder named by the time).
 
     ``logs``: also their messages, and nothing else if no cloud is configured. ``bundle``: its dumps instead of a cloud.
+    ``outside``: what else is read of a cloud.
     After a failure, everything written is removed, and the folder too if it is new.
     """
     session = None if bundle or (logs and _nowhere(config)) else CloudSession.looking(config)
@@ -73,8 +78,9 @@ def create(
         if bundle is not None:
             manifest = bundle.collect(labels(), folder, progress)
         elif session is not None:
-            with apis.standing_in(config, session) as (session, _):
-                manifest = session.collector().collect(labels(), folder, progress)
+            wanted = labels().union(*(of_service(service) for service in outside))
+            with apis.standing_in(config, session) as (session, _), beside(session, outside) as session:
+                manifest = session.collector().collect(wanted, folder, progress)
         else:
             manifest = _empty()
             write_manifest(manifest, folder)
@@ -152,7 +158,7 @@ def diff(config: Config, before: str, after: str) -> tuple[list[Finding], list[F
 def _findings(config: Config, name: str) -> dict[str, dict[str, Finding]]:
     """Check -> fingerprint -> finding, of the checks that have an answer."""
     folder, manifest = show(config, name)
-    checks = catalogue.checks()
+    checks = readable(catalogue.tabled(), services_of(manifest), named=False)
     answer = asked(checks, folder, manifest, config)
     return {
         check: {f.fingerprint: f for f in findings_of(checks[check], found, State.CANDIDATE)}
@@ -204,6 +210,11 @@ class _Opened:
         if self._open is not None:
             self._open[1].close()
             self._open = None
+
+
+def services_of(manifest: Manifest) -> frozenset[str]:
+    """The services outside the databases that were read, or tried, for a snapshot."""
+    return frozenset(service_of_source(source.database) for source in manifest.sources if source.outside)
 
 
 def _home(config: Config) -> Path:

@@ -114,6 +114,30 @@ def add_bundle(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
+def add_outside(parser: argparse.ArgumentParser) -> None:
+    """The option of each source outside the databases."""
+    from stackmend.app import outside
+
+    for one in outside.every().values():
+        flag = f"--{one.option}"
+        if one.metavar:
+            parser.add_argument(flag, dest=_dest(one.service), nargs="*", metavar=one.metavar, help=one.help)
+        else:
+            parser.add_argument(flag, dest=_dest(one.service), action="store_const", const=[], help=one.help)
+
+
+def outside_asked(parsed_args: argparse.Namespace) -> dict[str, list[str]]:
+    """What of each source outside the databases is to be read; without those that are not asked for."""
+    from stackmend.app import outside
+
+    found = {service: getattr(parsed_args, _dest(service), None) for service in outside.every()}
+    return {service: names for service, names in found.items() if names is not None}
+
+
+def _dest(service: str) -> str:
+    return f"outside_{service}"
+
+
 def selection(parsed_args: argparse.Namespace) -> list[tuple[str, str]]:
     """(kind, as typed) of every object that findings have to concern."""
     return [(kind, text) for kind in ABOUT for text in getattr(parsed_args, kind)]

@@ -90,6 +90,14 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideCheck(Check):
+    """A :class:`Check` that also reads tables of what lies outside the databases (:mod:`stackmend.tables.outside`).
+
+    It is run if that was read. What was not read there has no row: the statement begins with what was.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostCheck(Check):
     """An inconsistency visible only on hosts: evaluated for each host visited, not on the snapshot.
 

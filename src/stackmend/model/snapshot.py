@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: A *database* is one schema: "nova_api", "neutron", "cinder", "placement", "glance", "keystone" or "cell:<name>".
+#: A *database* is one schema: "nova_api", "neutron", "cinder", "placement", "glance", "keystone" or "cell:<name>". What
+#: lies outside the databases is called "<service>" or "<service>:<name>" in its place: "host:compute-07".
 CELL = "cell:"
 
 
@@ -15,9 +16,14 @@ def cell_database(cell: str) -> str:
     return CELL + cell
 
 
+def service_of_source(database: str) -> str:
+    """The service of a source, named as in :class:`stackmend.tables.Table`."""
+    return "nova" if database.startswith(CELL) else database.partition(":")[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One database as it was read."""
+    """One database, or something outside the databases, as it was read."""
 
     database: str
     revision: str = ""  #: how far its migrations came, as its own table says; "" if it does not
@@ -36,10 +42,13 @@ class Source:
     #: label of a table -> UTC, when its view was opened, if that was after ``start``: views are not held for ever
     views: Mapping[str, str] = field(default_factory=dict)
     api: bool = False  #: read from the service's API, as there is no database
+    outside: str = ""  #: its name in messages, if it lies outside the databases: "hypervisor compute-07"
 
     @property
     def called(self) -> str:
         """Its name in messages."""
+        if self.outside:
+            return self.outside
         if not self.api:
             return f"database {self.database}"
         return f"the API of {'nova' if self.database.startswith(CELL) else self.database.removesuffix('_api')}"

@@ -46,7 +46,7 @@ def test_a_guest_with_all_it_has(tmp_path: Path) -> None:
     assert (server.state, server.persistent, server.id is not None) == ("running", True, True)
     assert server.disks == (
         DomainDisk(target="vda", source=f"/var/lib/nova/instances/{SERVER}/disk", kind="file"),
-        DomainDisk(target="vdb", source=f"volumes/volume-{VOLUME}", kind="network", serial=VOLUME),
+        DomainDisk(target="vdb", source=f"volumes/volume-{VOLUME}", kind="network", serial=VOLUME, protocol="rbd"),
         DomainDisk(target="hda", source="", kind="file"),
     )
     (nic,) = server.interfaces

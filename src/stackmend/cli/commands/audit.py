@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.narrowing import limits
-from stackmend.cli.options import add_bundle, add_nice, add_selection, seconds, selected, spared
+from stackmend.cli.options import (
+    add_bundle,
+    add_nice,
+    add_outside,
+    add_selection,
+    outside_asked,
+    seconds,
+    selected,
+    spared,
+)
 from stackmend.model.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +47,8 @@ class Audit(Printing):
   $ stackmend audit --include-young             # also suspected damage that is too recent to confirm
   $ stackmend audit --visit-hosts               # also the instances directory of each compute host
   $ stackmend audit --visit-hosts --host compute-07
+  $ stackmend audit --hosts                     # also what runs on every hypervisor
+  $ stackmend audit --hosts compute-07 compute-08
   $ stackmend audit --area cinder --severity error
   $ stackmend audit --group-by project
   $ stackmend audit --bundle sosreport.tar.xz --bundle all-databases.sql.gz   # offline
@@ -52,6 +63,7 @@ class Audit(Printing):
         parser.add_argument("--snapshot", metavar="DIR", help="audit a snapshot instead of the databases")
         add_bundle(parser, "audit")
         add_nice(parser)
+        add_outside(parser)
         parser.add_argument(
             "--settle",
             type=seconds,
@@ -107,6 +119,7 @@ class Audit(Printing):
                 use_api=not parsed_args.no_api,
                 young=True,
                 visit=parsed_args.visit_hosts,
+                outside=outside_asked(parsed_args),
                 progress=progress,
             )
         report = report.with_young() if parsed_args.include_young else report
@@ -114,7 +127,7 @@ class Audit(Printing):
         self.show(findings.findings(report.findings, text), parsed_args)
         notes = self.notes
         for source in sorted((s for s in report.manifest.sources if s.error), key=lambda source: source.database):
-            notes.warn(f"{source.called if source.api else source.database} could not be read: {source.error}")
+            notes.warn(f"{source.called.removeprefix('database ')} could not be read: {source.error}")
         for source in sorted((s for s in report.manifest.sources if s.doubt), key=lambda source: source.database):
             notes.warn(source.trouble)
         for line in findings.without_answer(report):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.commands.diagnose import add_logs, moment
-from stackmend.cli.options import add_bundle, add_nice, spared
+from stackmend.cli.options import add_bundle, add_nice, add_outside, outside_asked, spared
 from stackmend.model.errors import Exit
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class SnapshotCreate(Printing):
   $ stackmend snapshot create
   $ stackmend snapshot create --out /var/backups/stackmend/today
   $ stackmend snapshot create --nice --max-view-seconds 600
+  $ stackmend snapshot create --hosts           # also what runs on every hypervisor
   $ stackmend snapshot create --out /srv/cases/4711 --logs /var/log --since 6h
   $ stackmend snapshot create --out /srv/cases/4711 --bundle all-databases.sql.gz"""
     default_format = TEXT
@@ -40,6 +41,7 @@ class SnapshotCreate(Printing):
         )
         add_bundle(parser, "read")
         add_nice(parser)
+        add_outside(parser)
         add_logs(parser, stored=False)
         parser.add_argument(
             "--since", type=moment, metavar="TIME", help="of --logs, only messages since then: 6h, 2026-11-29T10:00"
@@ -66,7 +68,14 @@ class SnapshotCreate(Printing):
             window = Window(parsed_args.since, parsed_args.until)
             logs = snapshots.LogsAsked(paths=tuple(parsed_args.logs), window=window, offset=parsed_args.utc_offset)
         with self.watch() as progress:
-            path, manifest = snapshots.create(config, into=parsed_args.out, progress=progress, logs=logs, bundle=bundle)
+            path, manifest = snapshots.create(
+                config,
+                into=parsed_args.out,
+                progress=progress,
+                logs=logs,
+                bundle=bundle,
+                outside=outside_asked(parsed_args),
+            )
         self.show(shown.snapshot(path, manifest), parsed_args)
         for database, error in sorted(manifest.failed().items()):
             self.notes.warn(f"{database} could not be read: {error}")

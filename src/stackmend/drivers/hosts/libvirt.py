@@ -5,17 +5,17 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
-from xml.etree import ElementTree
 
+from stackmend.drivers.hosts.domains import STATES, defined
 from stackmend.model.errors import ConfigError, SourceError
-from stackmend.model.objects.facts import Domain, DomainDisk, Interface
+from stackmend.model.objects.facts import Domain
 
-#: virDomainState
-_STATES = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")
+#: virDomainPausedReason, where it says what is wrong or what goes on
+_PAUSED = {1: "user", 2: "migration", 3: "save", 4: "dump", 5: "I/O error", 6: "watchdog", 7: "restored"}
+_PAUSED |= {8: "shutting down", 9: "snapshot", 10: "crashed", 11: "starting up", 12: "post-copy"}
+_PAUSED |= {13: "post-copy failed", 14: "API error"}
 #: error code of a domain that ended between the list and the query
 _NO_DOMAIN = 42
-#: namespaces of Nova's metadata differ by release; the local name does not
-_SOURCES = ("file", "dev", "name", "dir", "volume")
 
 
 def domains(uri: str, host: str) -> list[Domain]:
@@ -77,48 +77,15 @@ def _all(libvirt: Any, connection: Any) -> list[Domain]:
 
 
 def _domain(domain: Any) -> Domain:
-    root = ElementTree.fromstring(domain.XMLDesc(0))  # noqa: S314 - made by libvirt itself
     number = domain.ID()
-    state = domain.state()[0]
-    return Domain(
-        uuid=domain.UUIDString(),
-        name=domain.name(),
-        state=_STATES[state] if 0 <= state < len(_STATES) else f"state {state}",
+    state, reason = domain.state()[:2]
+    persistent = bool(domain.isPersistent())
+    return defined(
+        domain.XMLDesc(0),
+        state=STATES[state] if 0 <= state < len(STATES) else f"state {state}",
         id=number if number >= 0 else None,
-        server=_server(root),
-        persistent=bool(domain.isPersistent()),
-        disks=tuple(_disk(one) for one in root.iterfind("devices/disk")),
-        interfaces=tuple(_interface(one) for one in root.iterfind("devices/interface")),
+        reason=_PAUSED.get(reason, "") if STATES[state : state + 1] == ("paused",) else "",
+        persistent=persistent,
+        # libvirt knows it of persistent domains alone
+        autostart=persistent and bool(domain.autostart()),
     )
-
-
-def _server(root: ElementTree.Element) -> str:
-    """The name in ``<nova:instance><nova:name>``."""
-    for instance in root.iterfind("metadata/{*}instance"):
-        if (name := instance.find("{*}name")) is not None and "nova" in instance.tag:
-            return name.text or ""
-    return ""
-
-
-def _disk(disk: ElementTree.Element) -> DomainDisk:
-    source = disk.find("source")
-    named = next((source.attrib[key] for key in _SOURCES if key in source.attrib), "") if source is not None else ""
-    return DomainDisk(
-        target=_attribute(disk, "target", "dev"),
-        source=named,
-        kind=disk.get("type", ""),
-        serial=(disk.findtext("serial") or "").strip(),
-    )
-
-
-def _interface(interface: ElementTree.Element) -> Interface:
-    return Interface(
-        mac=_attribute(interface, "mac", "address"),
-        target=_attribute(interface, "target", "dev"),
-        port=_attribute(interface, "virtualport/parameters", "interfaceid"),
-    )
-
-
-def _attribute(element: ElementTree.Element, path: str, name: str) -> str:
-    found = element.find(path)
-    return found.get(name, "") if found is not None else ""

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from stackmend.drivers.scratch import Scratch
 from stackmend.drivers.snapshot.interrupts import interrupts
-from stackmend.drivers.snapshot.shape import file_stem, labels, schema
+from stackmend.drivers.snapshot.shape import every_label, file_stem, schema
 from stackmend.model.errors import SourceError, StackmendError
 from stackmend.tables.views import VIEWS
 
@@ -204,7 +204,7 @@ def open_snapshot(folder: Path, now: str, *, spill: str = SPILL, without: Collec
     query = DuckQuery(spill=spill)
     try:
         present = set()
-        for label in sorted(labels()):
+        for label in sorted(every_label()):
             place = folder / label
             if place.is_dir():
                 # the planner assumes that every file is as long as the first, which must not be cell0's

@@ -10,6 +10,7 @@ import pyarrow as pa
 from stackmend.model.snapshot import UNREADABLE
 from stackmend.tables import ColumnType, tables
 from stackmend.tables.nova import VIFS
+from stackmend.tables.outside import outside
 
 ARROW = {
     ColumnType.TEXT: pa.string(),
@@ -35,8 +36,13 @@ DERIVED = {VIFS.label: "nova_instance_info_caches"}
 
 
 def labels() -> frozenset[str]:
-    """Every label a check may read."""
+    """Every label a check may read of the databases."""
     return frozenset(tables()) | DERIVED.keys() | {UNREADABLE}
+
+
+def every_label() -> frozenset[str]:
+    """Every label that a snapshot may have."""
+    return labels() | outside().keys()
 
 
 def file_stem(database: str) -> str:
@@ -49,7 +55,7 @@ def schema(label: str) -> pa.Schema:
     """Columns of a collected table, in order."""
     if label == UNREADABLE:
         return pa.schema([(name, pa.string()) for name in _UNREADABLE])
-    table = VIFS if label == VIFS.label else tables()[label][0]
+    table = VIFS if label == VIFS.label else outside().get(label) or tables()[label][0]
     fields: list[tuple[str, pa.DataType]] = []
     if table.service == "nova":
         fields.append(("cell", pa.string()))

@@ -15,9 +15,11 @@ from stackmend.model.errors import Exit, StackmendError
 from stackmend.model.events import Events
 from stackmend.model.finding import Finding, State, alike, finding_of, fingerprint, same
 from stackmend.model.protocols import Query
-from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
+from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source, service_of_source
 from stackmend.tables import Table, tables
 from stackmend.tables.nova import VIFS
+from stackmend.tables.outside import of_service
+from stackmend.tables.outside import services as outside_services
 
 _EVENTS = Events(__name__)
 
@@ -25,6 +27,8 @@ _UNKNOWN = "not every cell is known: cell_mappings could not be read, or one of 
 _CACHES = f"{VIFS.service}_{VIFS.name}"
 #: an age that every row has, even one written by a service whose clock is ahead
 _AGELESS = -86_400
+#: sources outside the databases whose reasons are shown; of the others, names are
+_SHOWN = 3
 #: columns that hold the name of a cell or a kind of damage, not an object
 _NO_NAMES = frozenset({"cell", "code"})
 #: values derived from a column during collection: without the column they are NULL, or have no rows
@@ -47,7 +51,8 @@ def standing(check: Check, manifest: Manifest) -> Readiness:
     rows that could not be read must not count as rows that do not exist. Any other failed source makes it
     incomplete: findings are shown, but no finding does not mean clean. A missing optional table does the same.
     """
-    failed = manifest.troubles()
+    outside = {source.database for source in manifest.sources if source.outside}
+    failed = {name: why for name, why in manifest.troubles().items() if name not in outside}
     known = {source.database for source in manifest.sources}
     for need in sorted(check.needs):
         if need == "cells":
@@ -65,13 +70,18 @@ def standing(check: Check, manifest: Manifest) -> Readiness:
         lacking = [f"a source does not show everything, and it is unknown what this check reads from it: {problem}"]
     if lacking:
         return Readiness(False, False, "; ".join(lacking))
+    beside = _beside(check, manifest)
+    if not beside.speaks:
+        return beside
     services = {t.service for label in check.reads for t in tables().get(label, ())}
     everything = UNREADABLE in check.reads
     shown = sorted({source.called for source in manifest.sources if source.api})
     if everything and shown:
         why = f"{', '.join(shown)} {'shows' if len(shown) == 1 else 'show'} no rows as they are stored"
-        return Readiness(any(not source.api and not source.error for source in manifest.sources), False, why)
-    reasons = [why for database, why in sorted(failed.items()) if everything or service(database) in services]
+        return Readiness(
+            any(not (source.api or source.outside or source.error) for source in manifest.sources), False, why
+        )
+    reasons = [why for database, why in sorted(failed.items()) if everything or service_of_source(database) in services]
     if not reasons and (everything or "nova" in services):
         # nova_api lists the cells: a cell that it does not list was not read
         reasons = [why for why in (failed.get("nova_api") or ("" if manifest.cells_known else _UNKNOWN),) if why]
@@ -81,7 +91,7 @@ def standing(check: Check, manifest: Manifest) -> Readiness:
             for source in manifest.sources
             if source.unseen
         ]
-    reasons += spared
+    reasons += [*spared, *([beside.reason] if beside.reason else [])]
     return Readiness(True, not reasons, "; ".join(reasons))
 
 
@@ -101,9 +111,20 @@ def _serves(source: Source, part: Table) -> bool:
     return part.service == ("nova" if source.database.startswith(CELL) else source.database)
 
 
-def service(database: str) -> str:
-    """The service of a database, named as in :class:`stackmend.tables.Table`."""
-    return "nova" if database.startswith(CELL) else database
+def _beside(check: Check, manifest: Manifest) -> Readiness:
+    """Whether what the check needs outside the databases was read; the sources that were not are named."""
+    reasons = []
+    for service in sorted(outside_services(check.reads)):
+        sources = [source for source in manifest.sources if service_of_source(source.database) == service]
+        failed = [source for source in sources if source.error or source.doubt]
+        if len(failed) == len(sources):
+            why = "; ".join(source.trouble for source in failed[:_SHOWN]) or "it was not asked for"
+            own = ", ".join(sorted(of_service(service) & check.reads.keys()))
+            return Readiness(False, False, f"nothing of {own} was read: {why}")
+        reasons += [source.trouble for source in failed[:_SHOWN]]
+        if more := [source.called for source in failed[_SHOWN:]]:
+            reasons.append(f"nor could {', '.join(more)}")
+    return Readiness(True, not reasons, "; ".join(reasons))
 
 
 def _cells(manifest: Manifest, failed: Mapping[str, str]) -> str:

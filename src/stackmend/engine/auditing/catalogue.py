@@ -14,13 +14,18 @@ from typing import Any, TypeVar
 import stackmend.checks
 import stackmend.repairs
 import stackmend.workflows
-from stackmend.model.check import Check, HostCheck, Severity, StoreCheck
+from stackmend.model.check import Check, HostCheck, OutsideCheck, Severity, StoreCheck
 from stackmend.model.errors import StackmendError, UsageError
 from stackmend.model.repair import Repair
 from stackmend.model.workflow import Workflow
 
 #: what a module of a check declares
-KINDS: Mapping[str, type[Check]] = {"CHECK": Check, "HOST_CHECK": HostCheck, "STORE_CHECK": StoreCheck}
+KINDS: Mapping[str, type[Check]] = {
+    "CHECK": Check,
+    "OUTSIDE_CHECK": OutsideCheck,
+    "HOST_CHECK": HostCheck,
+    "STORE_CHECK": StoreCheck,
+}
 
 #: passes of a plan: identity and servers, then placement, then storage, then ports. What a repair's package is not
 #: named for belongs to the first pass
@@ -42,6 +47,23 @@ def checks() -> Mapping[str, Check]:
         if isinstance(check, Check):
             _add(found, check)
     for check in found.values():
+        for cause in check.explained_by:
+            if cause not in found:
+                raise CatalogueError(f"check {check.name} is explained by {cause}, which is not a check")
+    return dict(sorted(found.items()))
+
+
+@cache
+def outside_checks() -> Mapping[str, OutsideCheck]:
+    """Name -> check that also reads what lies outside the databases, by name. Raises CatalogueError for duplicates."""
+    return _asked(OutsideCheck, "OUTSIDE_CHECK")
+
+
+@cache
+def tabled() -> Mapping[str, Check]:
+    """Name -> check that is a statement on collected tables, of the databases or beside them, by name."""
+    found = {**checks(), **outside_checks()}
+    for check in outside_checks().values():
         for cause in check.explained_by:
             if cause not in found:
                 raise CatalogueError(f"check {check.name} is explained by {cause}, which is not a check")
@@ -71,9 +93,9 @@ def _asked(kind: type[_C], attribute: str) -> dict[str, _C]:
 
 @cache
 def every_check() -> Mapping[str, Check]:
-    """Name -> check, of databases, of hosts or of nodes of Glance, by name."""
+    """Name -> check, of databases and what is beside them, of hosts or of nodes of Glance, by name."""
     found: dict[str, Check] = {}
-    for some in (checks(), host_checks(), store_checks()):
+    for some in (checks(), outside_checks(), host_checks(), store_checks()):
         for check in some.values():
             _add(found, check)
     return dict(sorted(found.items()))
@@ -114,7 +136,7 @@ def repairs() -> Mapping[str, Repair]:
         if isinstance(repair, Repair):
             _add(found, repair)
             for check in repair.checks:
-                if check not in checks():
+                if check not in tabled():
                     raise CatalogueError(f"repair {repair.name} is for {check}, which is not a check")
     return dict(sorted(found.items()))
 

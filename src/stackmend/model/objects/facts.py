@@ -99,6 +99,7 @@ class DomainDisk:
     source: str  #: a path, a block device, or pool/image
     kind: str  #: "file", "block", "network", "volume"
     serial: str = ""  #: the volume id, if it is a volume
+    protocol: str = ""  #: "rbd", "iscsi", ..., if it is on the network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,12 @@ class Domain:
     state: str  #: "running", "paused", "shutoff", "crashed", "pmsuspended", "blocked", "shutdown", "nostate"
     id: int | None = None  #: None unless it runs
     server: str = ""  #: name of the server, from Nova's metadata
+    nova: bool = False  #: whether Nova defined it: it has Nova's metadata
+    reason: str = ""  #: why it is paused or shut off, if libvirt says so: "I/O error"
     persistent: bool = True
+    autostart: bool = False  #: whether libvirt starts it with the host
+    vcpus: int | None = None
+    memory: int | None = None  #: KiB
+    machine: str = ""  #: machine type: "pc-q35-7.2"
     disks: tuple[DomainDisk, ...] = ()
     interfaces: tuple[Interface, ...] = ()

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hypervisors: the domains of each, by libvirt through its URI, or by virsh over the transport to hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stackmend.app.outside import Outside
+from stackmend.model.errors import ConfigError, SourceError, UsageError
+from stackmend.model.snapshot import cell_database
+from stackmend.tables.outside.hosts import SERVICE
+
+if TYPE_CHECKING:
+    from stackmend.app.session import CloudSession
+    from stackmend.config.settings import Config
+    from stackmend.drivers.hosts.hypervisors import Hypervisors
+
+#: in place of names
+_ALL = "all"
+
+
+@contextmanager
+def _opened(session: CloudSession, names: Sequence[str]) -> Iterator[Hypervisors]:
+    """ConfigError if no way to hypervisors is configured, UsageError for a host that Nova does not know."""
+    from stackmend.drivers.hosts import looking, virsh
+    from stackmend.drivers.hosts.hypervisors import LIMIT, Hypervisors
+    from stackmend.drivers.hosts.transport import Transport
+
+    config = session.config
+    if not _configured(config):
+        raise ConfigError(
+            "no way to hypervisors is configured",
+            'Write [hosts] and libvirt = "qemu+ssh://root@{host}/system", or transport = "ssh".',
+        )
+    hosts = _wanted(session, names)
+    if config.libvirt:
+        yield Hypervisors(partial(looking.domains, config.libvirt, limit=LIMIT), hosts)
+        return
+    transport = Transport(config.routes).inside()
+    try:
+        yield Hypervisors(partial(virsh.domains, transport, limit=LIMIT), hosts)
+    finally:
+        transport.close()
+
+
+def _configured(config: Config) -> bool:
+    return bool(config.libvirt or config.routes.transport or config.routes.local)
+
+
+def _wanted(session: CloudSession, names: Sequence[str]) -> list[str]:
+    """The hosts with these names, or every host with a nova-compute that runs guests by libvirt."""
+    known = _known(session)
+    if not names or _ALL in names:
+        return sorted(known)
+    for name in names:
+        if name not in known:
+            raise UsageError(f"Nova knows no hypervisor {name}", "See 'openstack compute service list'.")
+    return sorted(set(names))
+
+
+def _known(session: CloudSession) -> set[str]:
+    """Hosts of every cell, without those that have baremetal nodes alone."""
+    if not session.databases.addresses:
+        raise SourceError(
+            "which hosts there are is known by Nova's databases alone", "See [databases] in the TOML file."
+        )
+    hosts: set[str] = set()
+    with session.live() as live:
+        for cell in live.cells():
+            database = cell_database(cell)
+            services = live.rows(database, "services", {"binary": "nova-compute", "deleted": 0})
+            nodes = live.rows(database, "compute_nodes", {"deleted": 0})
+            metal = {str(n["host"]) for n in nodes if n["hypervisor_type"] == "ironic"}
+            guests = {str(n["host"]) for n in nodes if n["hypervisor_type"] != "ironic"}
+            hosts |= {str(one["host"]) for one in services if one["host"]} - (metal - guests)
+    return hosts
+
+
+OUTSIDE = Outside(
+    service=SERVICE,
+    what="hypervisors",
+    option="hosts",
+    configured=_configured,
+    metavar="HOST",
+    help="also read what runs on these hypervisors, or on all of them without a name or with 'all'",
+    opened=_opened,
+)

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hypervisors as a source of tables: each is read once, many at a time, and one that does not answer is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from stackmend.drivers.snapshot.shape import schema
+from stackmend.model.errors import SourceError
+from stackmend.model.objects.facts import Domain
+from stackmend.model.protocols import Progress
+from stackmend.model.snapshot import Source
+from stackmend.tables.outside import of_service
+from stackmend.tables.outside.hosts import SERVICE
+
+#: number of hosts read at a time
+AT_ONCE = 20
+#: seconds that one host may take
+LIMIT = 30.0
+
+ReadHost = Callable[[str], Sequence[Domain]]
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What was read of one host, and when; ``problem``: why it could not be read."""
+
+    host: str
+    start: str
+    end: str
+    domains: tuple[Domain, ...] = ()
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Hypervisors:
+    """The tables of some hosts (:class:`stackmend.drivers.snapshot.recollect.TableSource`).
+
+    ``read`` gives all domains of a host, or raises SourceError, and ends in bounded time.
+    """
+
+    read: ReadHost
+    hosts: Sequence[str]
+    at_once: int = AT_ONCE
+    _seen: dict[str, set[str]] = field(default_factory=dict)  #: uuid of a domain -> hosts that had it
+
+    def serves(self, label: str) -> bool:
+        """Whether this is one of their tables."""
+        return label in of_service(SERVICE)
+
+    def look(self, findings: Sequence[Mapping[str, object]]) -> HypervisorRead:
+        """A new read of the hosts that these findings name, and of those that had their domains."""
+        values = {str(value) for finding in findings for value in finding.values() if value is not None}
+        return HypervisorRead(self, values & set(self.hosts))
+
+    def now(self) -> str:
+        """UTC now by this machine's clock."""
+        return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+    def collect(self, labels: Iterable[str], into: Path, progress: Progress) -> list[Source]:
+        """Read every host; all of their tables are written if any is wanted."""
+        if not any(map(self.serves, labels)):
+            return []
+        visits = self.visit(self.hosts, progress)
+        for visit in visits:
+            for domain in visit.domains:
+                self._seen.setdefault(domain.uuid, set()).add(visit.host)
+        for label in sorted(of_service(SERVICE)):
+            (into / label).mkdir(exist_ok=True)
+            parquet.write_table(_table(label, visits), into / label / f"{SERVICE}-0.parquet", compression="lz4")
+        return [_source(visit) for visit in visits]
+
+    def where(self, uuids: Iterable[object]) -> set[str]:
+        """The hosts that had one of these domains when all were read; all hosts if they were not."""
+        return {host for uuid in uuids for host in self._seen.get(str(uuid), ())} if self._seen else set(self.hosts)
+
+    def visit(self, hosts: Iterable[str], progress: Progress) -> list[Visit]:
+        """Read these hosts, some at a time."""
+        wanted = sorted(set(hosts))
+        found: list[Visit] = []
+        if not wanted:
+            return found
+        pool = ThreadPoolExecutor(min(self.at_once, len(wanted)))
+        try:
+            for number, visit in enumerate(pool.map(self._visited, wanted)):
+                progress("reading hypervisors", number + 1, len(wanted))
+                found.append(visit)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return found
+
+    def _visited(self, host: str) -> Visit:
+        start = self.now()
+        try:
+            found = tuple(self.read(host))
+        except SourceError as problem:
+            return Visit(host, start, self.now(), problem=problem.message)
+        return Visit(host, start, self.now(), found)
+
+
+class HypervisorRead:
+    """One narrow read (:class:`stackmend.drivers.snapshot.recollect.TableRead`): no host is read twice in it."""
+
+    def __init__(self, of: Hypervisors, named: Iterable[str]) -> None:
+        self._of, self._named = of, set(named)
+        self._visits: dict[str, Visit] = {}
+
+    def read(self, label: str, wanted: Mapping[str, Sequence[object]] | None) -> pa.Table:
+        """The rows with these values, read anew; SourceError if a host that may have them cannot be read."""
+        hosts = self._hosts(wanted)
+        for visit in self._of.visit(hosts - self._visits.keys(), _unseen):
+            self._visits[visit.host] = visit
+        for host in sorted(hosts):
+            if self._visits[host].problem:
+                raise SourceError(f"hypervisor {host} could not be read: {self._visits[host].problem}")
+        sure = [visit for visit in self._visits.values() if not visit.problem]
+        kept = [row for row in _rows(label, sure) if all(_has(row[c], values) for c, values in (wanted or {}).items())]
+        return pa.Table.from_pylist(kept, schema=schema(label))
+
+    def _hosts(self, wanted: Mapping[str, Sequence[object]] | None) -> set[str]:
+        if wanted is None:
+            return set(self._of.hosts)
+        if "host" in wanted:
+            return {str(host) for host in wanted["host"]} & set(self._of.hosts)
+        return (self._of.where(wanted.get("uuid", ())) | self._named) & set(self._of.hosts)
+
+
+def _has(value: object, values: Sequence[object]) -> bool:
+    return str(value).lower() in {str(one).lower() for one in values}
+
+
+def _unseen(what: str, done: int, of: int | None) -> None:
+    del what, done, of
+
+
+def _source(visit: Visit) -> Source:
+    rows = {label: len(list(_rows(label, [visit]))) for label in sorted(of_service(SERVICE))}
+    return Source(
+        database=f"{SERVICE}:{visit.host}",
+        start=visit.start,
+        end=visit.end,
+        rows={} if visit.problem else rows,
+        error=visit.problem,
+        outside=f"hypervisor {visit.host}",
+    )
+
+
+def _table(label: str, visits: Sequence[Visit]) -> pa.Table:
+    return pa.Table.from_pylist(_rows(label, [one for one in visits if not one.problem]), schema=schema(label))
+
+
+def _rows(label: str, visits: Iterable[Visit]) -> list[Row]:
+    return [row for visit in visits for row in _ROWS[label](visit)]
+
+
+def _visits_of(visit: Visit) -> list[Row]:
+    return [{"host": visit.host, "domains": len(visit.domains)}]
+
+
+def _domains_of(visit: Visit) -> list[Row]:
+    return [
+        {
+            "host": visit.host, "uuid": one.uuid, "name": one.name, "server_name": one.server, "state": one.state,
+            "reason": one.reason, "machine": one.machine, "runs": one.id is not None, "nova": one.nova,
+            "persistent": one.persistent, "autostart": one.autostart, "vcpus": one.vcpus, "memory": one.memory,
+        }
+        for one in visit.domains
+    ]  # fmt: skip
+
+
+def _interfaces_of(visit: Visit) -> list[Row]:
+    return [
+        {"host": visit.host, "uuid": one.uuid, "mac": nic.mac.lower(), "target": nic.target, "port_id": nic.port}
+        for one in visit.domains
+        for nic in one.interfaces
+    ]
+
+
+def _disks_of(visit: Visit) -> list[Row]:
+    return [
+        {
+            "host": visit.host, "uuid": one.uuid, "target": disk.target, "kind": disk.kind,
+            "protocol": disk.protocol, "source": disk.source, "serial": disk.serial,
+        }
+        for one in visit.domains
+        for disk in one.disks
+    ]  # fmt: skip
+
+
+_ROWS: Mapping[str, Callable[[Visit], list[Row]]] = {
+    "host_visits": _visits_of,
+    "host_domains": _domains_of,
+    "host_interfaces": _interfaces_of,
+    "host_disks": _disks_of,
+}

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of what lies outside the databases: hypervisors, and whatever else is read on request. One module a source.
+
+A module defines ``TABLES``, as those of :mod:`stackmend.tables` do, with a service that has no database. In a snapshot
+they are like any other table; the sources of the service are called ``<service>`` or ``<service>:<name>`` there. How
+they are read is said in :mod:`stackmend.app.outside`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from functools import cache
+
+from stackmend.tables import Table
+
+
+@cache
+def outside() -> dict[str, Table]:
+    """Each label with its table."""
+    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+    return {table.label: table for module in modules for table in module.TABLES}
+
+
+def services(labels: Iterable[str]) -> frozenset[str]:
+    """The services outside the databases to which tables with these labels belong."""
+    known = outside()
+    return frozenset(known[label].service for label in labels if label in known)
+
+
+def of_service(service: str) -> frozenset[str]:
+    """The labels of the tables of a service."""
+    return frozenset(label for label, table in outside().items() if table.service == service)
