@@ -96,8 +96,7 @@ class Hypervisors:
     def of(self, cloud: Cloud) -> Hypervisors:
         """Everything that runs according to the rows, and nothing else."""
         self.guests = {}
-        ports = _ports(cloud)
-        for host, guest in _servers(cloud, ports):
+        for host, guest in _servers(cloud, _ports(cloud)):
             self.guests.setdefault(host, {})
             if guest:
                 self.guests[host][guest.uuid] = guest
@@ -127,13 +126,22 @@ def _servers(cloud: Cloud, ports: Mapping[str, list[dict[str, str]]]) -> Iterato
             "SELECT uuid, id, host, vm_state, power_state FROM instances"
             " WHERE deleted = 0 AND host IS NOT NULL AND vm_state NOT IN ('shelved_offloaded', 'building')",
         )
+        volumes: dict[str, list[dict[str, str]]] = {}
+        for row in cloud.rows(
+            database,
+            "SELECT instance_uuid, volume_id FROM block_device_mapping WHERE deleted = 0 AND volume_id IS NOT NULL",
+        ):
+            disk = {"image": f"volumes/volume-{row['volume_id']}", "serial": row["volume_id"]}
+            volumes.setdefault(row["instance_uuid"], []).append(disk)
         for row in servers:
             if row["host"] in metal:
                 continue
             state = {"active": "running", "paused": "paused", "rescued": "running", "resized": "running"}
             shut = "shutoff" if row["power_state"] != 1 else "running"
+            # two cells number their servers alike, and libvirt wants each name once
+            name = f"{database.removeprefix(CELL)}-{row['id']:08x}"
             guest = Guest(
-                uuid=row["uuid"], name=f"instance-{row['id']:08x}", state=state.get(row["vm_state"], shut),
-                nics=ports.get(row["uuid"], ()),
+                uuid=row["uuid"], name=name, state=state.get(row["vm_state"], shut),
+                nics=ports.get(row["uuid"], ()), disks=volumes.get(row["uuid"], ()),
             )  # fmt: skip
             yield row["host"], guest

@@ -26,7 +26,7 @@ from stackmend.engine.auditing.ask import exit_of, findings_of, narrowed, suspec
 from stackmend.engine.auditing.confirm import explain, uncertain
 from stackmend.engine.auditing.witness import WitnessSources, witnesses
 from stackmend.model.audit import CheckOutcome, CheckResult, Report
-from stackmend.model.check import Check, OutsideCheck, Visiting
+from stackmend.model.check import SEEN, Check, OutsideCheck, Visiting
 from stackmend.model.errors import JournalError, UsageError
 from stackmend.model.events import Events
 from stackmend.model.finding import ApiWitness, Finding, Says, State, fingerprint
@@ -276,7 +276,10 @@ def _report(
         listed, found, results = [*listed, *seen.findings], [*found, *seen.findings], {**results, **seen.results}
     more: tuple[str, ...] = ()
     if keep:
-        listed, held, more = _remembered(session, listed, held, found, results, whole=whole)
+        patience = {
+            n: session.config.ages.get(n, {}).get(SEEN, c.ages[SEEN]) for n, c in checks.items() if SEEN in c.ages
+        }
+        listed, held, more = _remembered(session, listed, held, found, results, patience, whole=whole)
     counts: dict[str, int] = {}
     for finding in listed:
         counts[finding.check] = counts.get(finding.check, 0) + 1
@@ -316,6 +319,7 @@ def _remembered(
     held: list[Finding],
     found: list[Finding],
     results: Mapping[str, CheckResult],
+    patience: Mapping[str, int],
     *,
     whole: bool,
 ) -> tuple[list[Finding], list[Finding], tuple[str, ...]]:
@@ -325,8 +329,8 @@ def _remembered(
         with session.journal() as journal:
             known = journal.remembered(cloud)
             waivers = journal.waivers(cloud)
-            listed = history.waived(history.recall(listed, known, now), waivers, now)
-            held = history.waived(held, waivers, now)
+            listed, fresh = history.ripe(history.recall(listed, known, now), patience, known, now)
+            listed, held = (history.waived(some, waivers, now) for some in (listed, [*held, *fresh]))
             seen = {finding.fingerprint: finding.check for finding in found}
             sure = {name for name, r in results.items() if r.outcome is CheckOutcome.OK}
             gone = [mark for mark, k in known.items() if whole and k.check in sure and mark not in seen]
@@ -334,5 +338,7 @@ def _remembered(
             if whole:
                 keep_last(session.config, listed, sure)
     except JournalError as problem:
+        listed, fresh = history.ripe(listed, patience, {}, now)
+        held = [*held, *fresh]
         return listed, held, (f"the history of findings is not available: {problem.message}",)
     return listed, held, ()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
+from stackmend.cli.options import outside_asked
 from stackmend.model.check import Check, Severity, Visiting
 from stackmend.model.errors import UsageError
 from stackmend.model.repair import Repair
@@ -43,17 +44,21 @@ def checks_of_kind(parsed_args: argparse.Namespace, severities: Mapping[str, Sev
 def checks_asked(parsed_args: argparse.Namespace, config: Config) -> tuple[str, ...]:
     """The names of the checks that ``--check``, ``--area`` and ``--severity`` ask for together; () for all.
 
-    A visit has to be asked for: checks that visit hosts or nodes are among them only if named, or if no others are.
+    A visit has to be asked for: checks that visit hosts or nodes are among them only if named, or if no others are;
+    and those that read something outside the databases only if named, or if that is asked for.
     UsageError for an unknown name, and if no check is left.
     """
+    from stackmend.app.outside import readable
+
     named = [check_named(name) for name in parsed_args.check]
     if not parsed_args.area and not parsed_args.severity:
         return tuple(check.name for check in named)
     fit = checks_of_kind(parsed_args, config.severities)
     if outside := [check.name for check in named if check.name not in fit]:
         raise UsageError(f"{', '.join(outside)} is not of that area and severity", "Leave --area and --severity away.")
-    read = [name for name, check in fit.items() if not isinstance(check, Visiting)]
-    return tuple(check.name for check in named) or tuple(read or fit)
+    able = readable(fit, outside_asked(parsed_args).keys(), named=False) or fit
+    read = [name for name, check in able.items() if not isinstance(check, Visiting)]
+    return tuple(check.name for check in named) or tuple(read or able)
 
 
 def repairs_of(check: Check) -> tuple[Repair, ...]:

@@ -134,6 +134,14 @@ def outside_asked(parsed_args: argparse.Namespace) -> dict[str, list[str]]:
     return {service: names for service, names in found.items() if names is not None}
 
 
+def outside_words(parsed_args: argparse.Namespace) -> list[str]:
+    """The words of :func:`add_outside` as typed."""
+    from stackmend.app import outside
+
+    every = outside.every()
+    return [w for service, names in outside_asked(parsed_args).items() for w in (f"--{every[service].option}", *names)]
+
+
 def _dest(service: str) -> str:
     return f"outside_{service}"
 

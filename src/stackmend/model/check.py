@@ -89,11 +89,16 @@ class Check:
     settle: bool = True
 
 
+#: the age that is counted from the first audit that saw a finding, for what has no time of its own
+SEEN = "seen"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutsideCheck(Check):
     """A :class:`Check` that also reads tables of what lies outside the databases (:mod:`stackmend.tables.outside`).
 
-    It is run if that was read. What was not read there has no row: the statement begins with what was.
+    It is run if that was read. What was not read there has no row: the statement begins with what was. With an age
+    :data:`SEEN`, a finding is held back as too young until audits have seen it for so long without interruption.
     """
 
 

@@ -188,7 +188,8 @@ def _definition(uuid: str, number: int, disk: Path) -> str:
     )
 
 
-def _expected(real: list[Domain]) -> None:
+def assert_as_defined(real: list[Domain]) -> None:
+    """What was read is what was defined, started and paused."""
     by_uuid = {one.uuid: one for one in real}
     assert set(by_uuid) == {SERVER, OTHER, VOLUME}
     states = {one.uuid: (one.state, one.id is not None, one.persistent, one.autostart) for one in real}
@@ -209,14 +210,14 @@ def _expected(real: list[Domain]) -> None:
 def test_real_guests_by_virsh_on_their_host(real: Libvirt) -> None:
     """States, devices and sizes of real QEMU guests, as defined; by one command over the transport."""
     routes = Routes(local=frozenset({"c1"}), container=real.inside)
-    _expected(virsh.domains(Transport(routes).inside(), "c1", 60.0))
+    assert_as_defined(virsh.domains(Transport(routes).inside(), "c1", 60.0))
 
 
 def test_real_guests_by_the_library(real: Libvirt) -> None:
     """The same by libvirt's own connection, read-only."""
     uri = f"qemu+unix:///system?socket=/proc/{real.inside[1].partition('=')[2]}/root/run/libvirt/libvirt-sock-ro"
     found = looking.domains(uri, "c1", 60.0)
-    _expected(found)
+    assert_as_defined(found)
     assert {one.uuid: one.reason for one in found}[OTHER] == "user"
     assert libvirt.domains(uri, "c1") == found
 

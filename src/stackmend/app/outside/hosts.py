@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from stackmend.app.outside import Outside
 from stackmend.model.errors import ConfigError, SourceError, UsageError
-from stackmend.model.snapshot import cell_database
+from stackmend.model.snapshot import CELL
 from stackmend.tables.outside.hosts import SERVICE
 
 if TYPE_CHECKING:
@@ -52,31 +52,39 @@ def _configured(config: Config) -> bool:
 
 def _wanted(session: CloudSession, names: Sequence[str]) -> list[str]:
     """The hosts with these names, or every host with a nova-compute that runs guests by libvirt."""
-    known = _known(session)
+    known, unread = _known(session)
     if not names or _ALL in names:
         return sorted(known)
     for name in names:
-        if name not in known:
+        # it may be a host of a cell that cannot be read
+        if name not in known and not unread:
             raise UsageError(f"Nova knows no hypervisor {name}", "See 'openstack compute service list'.")
     return sorted(set(names))
 
 
-def _known(session: CloudSession) -> set[str]:
-    """Hosts of every cell, without those that have baremetal nodes alone."""
-    if not session.databases.addresses:
+def _known(session: CloudSession) -> tuple[set[str], bool]:
+    """(hosts of every cell, without those that have baremetal nodes alone; whether a cell could not be read)."""
+    cells = [name for name in session.databases.addresses if name.startswith(CELL)]
+    if not cells:
         raise SourceError(
             "which hosts there are is known by Nova's databases alone", "See [databases] in the TOML file."
         )
     hosts: set[str] = set()
+    problems: list[SourceError] = []
     with session.live() as live:
-        for cell in live.cells():
-            database = cell_database(cell)
-            services = live.rows(database, "services", {"binary": "nova-compute", "deleted": 0})
-            nodes = live.rows(database, "compute_nodes", {"deleted": 0})
+        for database in cells:
+            try:
+                services = live.rows(database, "services", {"binary": "nova-compute", "deleted": 0})
+                nodes = live.rows(database, "compute_nodes", {"deleted": 0})
+            except SourceError as problem:
+                problems.append(problem)
+                continue
             metal = {str(n["host"]) for n in nodes if n["hypervisor_type"] == "ironic"}
             guests = {str(n["host"]) for n in nodes if n["hypervisor_type"] != "ironic"}
             hosts |= {str(one["host"]) for one in services if one["host"]} - (metal - guests)
-    return hosts
+    if len(problems) == len(cells):
+        raise problems[0]
+    return hosts, bool(problems)
 
 
 OUTSIDE = Outside(

@@ -15,6 +15,7 @@ from stackmend.cli.options import (
     add_outside,
     add_selection,
     outside_asked,
+    outside_words,
     seconds,
     selected,
     spared,
@@ -145,7 +146,17 @@ class Audit(Printing):
             if report.findings:
                 notes.say("a bundle cannot be repaired: run 'stackmend plan create' where the cloud's databases are")
         elif report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and rows and not parsed_args.snapshot:
-            notes.next(self.typed("plan", "create", *selected(parsed_args), "--allow-db", "--out", "plan.json"))
+            notes.next(
+                self.typed(
+                    "plan",
+                    "create",
+                    *selected(parsed_args),
+                    *outside_words(parsed_args),
+                    "--allow-db",
+                    "--out",
+                    "plan.json",
+                )
+            )
         return int(report.exit)
 
     def _for_people(self, report: Report, parsed_args: argparse.Namespace, config: Config) -> tuple[str, list[str]]:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from stackmend.cli.applying import finish
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.narrowing import limits
-from stackmend.cli.options import add_consent, add_nice, add_selection, add_strategy, spared, whole
+from stackmend.cli.options import (
+    add_consent,
+    add_nice,
+    add_outside,
+    add_selection,
+    add_strategy,
+    outside_asked,
+    spared,
+    whole,
+)
 from stackmend.cli.showing import add_showing, parts, view_of
 from stackmend.model import files
 from stackmend.model.errors import ConfigError, Exit
@@ -43,6 +52,7 @@ class PlanCreate(Printing):
         add_selection(parser)
         add_strategy(parser)
         add_nice(parser)
+        add_outside(parser)
         parser.add_argument(
             "--repair",
             action="append",
@@ -71,6 +81,7 @@ class PlanCreate(Printing):
                 about=about.names,
                 use_api=via != "db",
                 young=True,
+                outside=outside_asked(parsed_args),
                 progress=progress,
             )
             plan = plans.repair_plan(

@@ -17,6 +17,22 @@ def recall(findings: Iterable[Finding], known: Mapping[str, FindingHistory], now
     return [replace(f, first_seen=known[f.fingerprint].first_seen if f.fingerprint in known else now) for f in findings]
 
 
+def ripe(
+    findings: Iterable[Finding], patience: Mapping[str, int], known: Mapping[str, FindingHistory], now: str
+) -> tuple[list[Finding], list[Finding]]:
+    """(the findings seen for long enough, the others as suspicions); ``patience``: seconds by check."""
+    old: list[Finding] = []
+    young: list[Finding] = []
+    for one in findings:
+        seconds = patience.get(one.check, 0)
+        if not seconds or old_enough(one.fingerprint, known, now, seconds):
+            old.append(one)
+        else:
+            unsure = f"too young to tell: audits have not seen it for {seconds / 60:g} min"
+            young.append(replace(one, state=State.CANDIDATE, young=True, unsure=unsure))
+    return old, young
+
+
 def waived(findings: Iterable[Finding], waivers: Sequence[Waiver], now: str) -> list[Finding]:
     """The findings, with those covered by a valid waiver marked as waived, with its reason."""
     valid = [waiver for waiver in waivers if in_force(waiver, now)]

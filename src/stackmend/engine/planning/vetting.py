@@ -124,7 +124,7 @@ def _of_repair(action: Action) -> Action | None:
     repair = catalogue.repairs()[action.repair]
     try:
         if action.check:
-            (finding,) = findings_of(catalogue.checks()[action.check], [action.target], State.CONFIRMED)
+            (finding,) = findings_of(catalogue.tabled()[action.check], [action.target], State.CONFIRMED)
         else:
             finding = asked(repair, action.target)
     except (KeyError, TypeError, ValueError):

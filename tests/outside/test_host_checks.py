@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of databases and hypervisors together: what is broken is found alone and confirmed, look-alikes are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackmend.app import audits, plans, snapshots
+from stackmend.config.settings import Config, load
+from stackmend.engine.auditing import catalogue
+from stackmend.model.audit import Report
+from stackmend.model.errors import ConfigError, Exit, UsageError
+from stackmend.model.finding import State
+from stackmend_lab.cloud import Cloud, build
+
+from .host_plants import LOOK_ALIKES, PLANTS, Scene, shut_off, twice, undefined
+from .hypervisors import Hypervisors
+
+CHECKS = tuple(name for name, check in catalogue.outside_checks().items() if "host_domains" in check.reads)
+ALL = {"host": ("all",)}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud of four hosts in two cells."""
+    cloud = build(tmp_path_factory.mktemp("outside") / "cloud", servers=300, seed=23, hosts=4)
+    cloud.save()
+    yield cloud
+    cloud.close()
+
+
+@pytest.fixture
+def scene(built: Cloud, tmp_path: Path) -> Scene:
+    """Healthy, with its hypervisors."""
+    built.reset()
+    return Scene(built, Hypervisors(tmp_path / "hypervisors").of(built))
+
+
+@pytest.fixture
+def patient(scene: Scene, tmp_path: Path) -> Config:
+    """Its configuration."""
+    path = tmp_path / "stackmend.toml"
+    mine = scene.cloud.toml().partition("[state]")[0]
+    path.write_text(f'{mine}[state]\ndirectory = "{tmp_path}/state"\n{scene.standing.toml}')
+    return load(str(path))
+
+
+@pytest.fixture
+def config(patient: Config, tmp_path: Path) -> Config:
+    """The same, for findings that are reported when they are seen first."""
+    path = tmp_path / "stackmend.toml"
+    path.write_text(f"{path.read_text()}[ages.server-power-state-drift]\nseen = 0\n")
+    return load(str(path))
+
+
+def look(config: Config, *checks: str, **more: Any) -> Report:
+    """An audit of all hypervisors, by these checks or all that read them."""
+    return audits.audit(config, checks=checks or CHECKS, settle=0, **{"outside": ALL, **more})
+
+
+def said(report: Report) -> list[tuple[str, dict[str, Any]]]:
+    """(check, key) of each finding; every check must have an answer."""
+    assert report.incomplete == {}
+    return sorted(((one.check, dict(one.key)) for one in report.findings), key=repr)
+
+
+def cases(book: Any) -> list[Any]:
+    """A parameter a case."""
+    return [pytest.param(check, make, id=f"{check}:{make.__name__}") for check, some in book.items() for make in some]
+
+
+def test_every_check_of_hypervisors_is_rehearsed() -> None:
+    """It has plants and look-alikes, each with a sentence."""
+    assert set(PLANTS) == set(LOOK_ALIKES) == set(CHECKS)
+    assert all(make.__doc__ for book in (PLANTS, LOOK_ALIKES) for some in book.values() for make in some)
+
+
+def test_a_healthy_cloud_is_clean(scene: Scene, config: Config) -> None:
+    """Every check of databases and of hypervisors has an answer, and nothing is found."""
+    report = audits.audit(config, settle=0, outside=ALL)
+    assert said(report) == []
+    assert set(report.checks) == {*catalogue.checks(), *CHECKS}
+    assert {s.database for s in report.manifest.sources if s.outside} == {f"host:{h}" for h in scene.standing.guests}
+
+
+@pytest.mark.parametrize(("check", "make"), cases(PLANTS))
+def test_what_is_broken_is_found(scene: Scene, config: Config, check: str, make: Any) -> None:
+    """It alone, by its key, confirmed by a second look; the sentence and the way out name the objects."""
+    key = make(scene)
+    report = look(config)
+    assert said(report) == [(check, key)]
+    (finding,) = report.findings
+    assert finding.state is State.CONFIRMED
+    assert "{" not in finding.message
+    assert report.exit is Exit.FINDINGS
+    plan = plans.repair_plan(config, report)
+    assert plan.actions == ()
+    (left,) = plan.not_repaired
+    assert key["server"] in left.reason
+    assert "{" not in left.reason
+
+
+@pytest.mark.parametrize(("check", "make"), cases(LOOK_ALIKES))
+def test_what_only_looks_broken_is_not_found(scene: Scene, config: Config, check: str, make: Any) -> None:
+    """No check says a word, and each has an answer."""
+    del check
+    make(scene)
+    assert said(look(config)) == []
+
+
+def test_all_of_it_at_once(scene: Scene, config: Config) -> None:
+    """Every plant among all look-alikes, on servers of their own: each is found once, nothing else."""
+    for some in LOOK_ALIKES.values():
+        for alike in some:
+            alike(scene)
+    expected = [(check, make(scene)) for check, some in PLANTS.items() for make in some]
+    assert said(look(config)) == sorted(expected, key=repr)
+
+
+# -- hosts that cannot be read
+
+
+def test_a_host_that_does_not_answer_is_named_and_nothing_is_missing_there(scene: Scene, config: Config) -> None:
+    """Its servers are not called lost; the checks are incomplete, by its name; what is wrong elsewhere is found."""
+    key = undefined(scene)
+    there = next(host for host in scene.standing.guests if _far(scene, host, key["server"]))
+    scene.standing.file(there).unlink()
+    report = look(config)
+    assert [(one.check, dict(one.key)) for one in report.findings] == [("server-active-domain-missing", key)]
+    assert set(report.incomplete) == set(CHECKS)
+    assert all(f"hypervisor {there} could not be read" in why for why in report.incomplete.values())
+    assert report.exit is Exit.INCOMPLETE
+
+
+def _far(scene: Scene, host: str, server: str) -> bool:
+    """Whether the server is on another host."""
+    sql, cells = (
+        "SELECT host FROM instances WHERE uuid = :u",
+        [d for d in scene.cloud.databases if d.startswith("cell:")],
+    )
+    return [row["host"] for cell in cells for row in scene.cloud.rows(cell, sql, {"u": server})] != [host]
+
+
+def test_no_host_answers(scene: Scene, config: Config) -> None:
+    """No check has an answer, and nothing is found; checks of databases are not concerned."""
+    for host in scene.standing.guests:
+        scene.standing.file(host).unlink()
+    report = audits.audit(config, checks=(*CHECKS, "allocation-orphan"), settle=0, outside=ALL)
+    assert report.findings == ()
+    assert set(report.incomplete) == set(CHECKS)
+    assert report.checks["allocation-orphan"].reason == ""
+
+
+def test_a_cell_that_cannot_be_read_makes_nobody_undead(scene: Scene, config: Config) -> None:
+    """Evidence rule R2: whose a domain is, only all cells together say."""
+    file = Path(scene.cloud.databases["cell:cell2"].removeprefix("sqlite:///"))
+    file.rename(file.with_suffix(".away"))
+    try:
+        report = look(config)
+    finally:
+        file.with_suffix(".away").rename(file)
+    assert report.findings == ()
+    assert "domain-undead" in report.incomplete
+
+
+# -- which are asked
+
+
+def test_only_the_named_hosts_are_read(scene: Scene, config: Config) -> None:
+    """What is wrong on another is not looked for, and nothing there is called missing."""
+    key = twice(scene)
+    other = sorted(scene.standing.guests)[-1]
+    report = look(config, outside={"host": (other,)})
+    assert ("domain-on-two-hosts", key) not in [(one.check, dict(one.key)) for one in report.findings]
+    assert {s.database for s in report.manifest.sources if s.outside} == {f"host:{other}"}
+
+
+def test_a_host_that_nova_does_not_know(config: Config) -> None:
+    """It is said before anything is read."""
+    with pytest.raises(UsageError, match="Nova knows no hypervisor c9"):
+        look(config, outside={"host": ("c9",)})
+
+
+def test_without_hosts_such_checks_are_not_run_and_that_is_said(scene: Scene, config: Config) -> None:
+    """The audit of the databases is as before; a note names what was not looked for, and the option."""
+    undefined(scene)
+    report = audits.audit(config, settle=0)
+    assert said(report) == []
+    assert set(report.checks) == set(catalogue.checks())
+    (note,) = [note for note in report.notes if "--hosts" in note]
+    assert "domain-undead" in note
+    with pytest.raises(UsageError, match="domain-undead needs hypervisors"):
+        audits.audit(config, checks=("domain-undead",), settle=0)
+
+
+def test_a_site_without_a_way_to_hosts(scene: Scene, tmp_path: Path) -> None:
+    """It is told what to configure when it asks, and is not told about checks that it cannot run."""
+    path = tmp_path / "bare.toml"
+    path.write_text(scene.cloud.toml().partition("[state]")[0] + f'[state]\ndirectory = "{tmp_path}/state"\n')
+    with pytest.raises(ConfigError, match="no way to hypervisors is configured"):
+        look(load(str(path)))
+    assert not any("--hosts" in note for note in audits.audit(load(str(path)), settle=0).notes)
+
+
+# -- snapshots, patience
+
+
+def test_a_snapshot_has_them(scene: Scene, config: Config, tmp_path: Path) -> None:
+    """Made with --hosts, it is audited for the same; without, such checks are not run."""
+    key = undefined(scene)
+    bare, _ = snapshots.create(config, into=str(tmp_path / "bare"))
+    full, manifest = snapshots.create(config, into=str(tmp_path / "full"), outside=ALL)
+    assert manifest.failed() == {}
+    assert said(audits.audit(config, snapshot=str(full))) == [("server-active-domain-missing", key)]
+    assert said(audits.audit(config, snapshot=str(bare))) == []
+    with pytest.raises(UsageError, match="needs hypervisors"):
+        audits.audit(config, checks=("domain-undead",), snapshot=str(bare))
+
+
+def test_a_state_that_nova_may_mend_itself_is_reported_when_it_stays(scene: Scene, patient: Config) -> None:
+    """A first audit only suspects it: a domain does not say since when it is off."""
+    key = shut_off(scene)
+    report = look(patient)
+    assert said(report) == []
+    (young,) = report.young
+    assert (young.check, dict(young.key)) == ("server-power-state-drift", key)
+    assert "20 min" in young.unsure
+
+
+def test_what_changes_between_the_looks_is_not_confirmed(scene: Scene, config: Config) -> None:
+    """The second look is at the hypervisor as it is by then."""
+    before = {host: dict(guests) for host, guests in scene.standing.guests.items()}
+    undefined(scene)
+
+    def mend(what: str, done: int, of: int | None) -> None:
+        del done, of
+        if what == "confirming":
+            for host, guests in before.items():
+                scene.standing.put(host, *guests.values())
+
+    assert said(look(config, progress=mend)) == []
