@@ -15,7 +15,7 @@ from stackmend.app import apis, visiting
 from stackmend.app.findings import keep_last
 from stackmend.app.image_visiting import Visited
 from stackmend.app.offline.bundles import Bundle
-from stackmend.app.outside import Asked, beside, not_run, readable
+from stackmend.app.outside import Asked, beside, not_run, nowhere_in, readable
 from stackmend.app.session import CloudSession, has_api, no_progress, utcnow
 from stackmend.app.snapshots import CheckResults, asked, find, services_of
 from stackmend.config.settings import Config
@@ -79,6 +79,7 @@ def audit(
     every = {name: check for name, check in named.items() if not isinstance(check, Visiting)}
     of_hosts = {name: check for name, check in named.items() if isinstance(check, Visiting)} if checks or visit else {}
     if bundle is not None:
+        nowhere_in("a bundle", outside)
         chosen = readable(every, (), named=bool(checks))
         return _of_bundle(bundle, chosen, of_hosts, about, young, progress)
     session = CloudSession.looking(config) if use_api else CloudSession.of(config)
@@ -86,6 +87,7 @@ def audit(
         if of_hosts:
             raise UsageError("a snapshot has nothing of the hosts", f"Leave --snapshot, or {min(of_hosts)}, away.")
         folder = find(config, snapshot)
+        nowhere_in("a snapshot", outside)
         manifest = read_manifest(folder)
         chosen = readable(every, services_of(manifest), named=bool(checks))
         answer = _ask(chosen, folder, manifest, config, about, young)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from stackmend.app import apis
 from stackmend.app.offline.bundles import Bundle
-from stackmend.app.outside import Asked, beside, readable
+from stackmend.app.outside import Asked, beside, nowhere_in, readable
 from stackmend.app.session import CloudSession, no_progress
 from stackmend.config.settings import Config
 from stackmend.drivers.logs import stored
@@ -59,7 +59,9 @@ def create(
     ``outside``: what else is read of a cloud.
     After a failure, everything written is removed, and the folder too if it is new.
     """
-    session = None if bundle or (logs and _nowhere(config)) else CloudSession.looking(config)
+    if bundle is not None:
+        nowhere_in("a bundle", outside)
+    session = None if bundle or (logs and _nowhere(config) and not outside) else CloudSession.looking(config)
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = Path(into) if into else _home(config) / name
     try:

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
-from stackmend.cli.options import outside_asked
 from stackmend.model.check import Check, Severity, Visiting
 from stackmend.model.errors import UsageError
 from stackmend.model.repair import Repair
@@ -41,11 +40,11 @@ def checks_of_kind(parsed_args: argparse.Namespace, severities: Mapping[str, Sev
     return catalogue.of_kind(parsed_args.area, least, severities)
 
 
-def checks_asked(parsed_args: argparse.Namespace, config: Config) -> tuple[str, ...]:
+def checks_asked(parsed_args: argparse.Namespace, config: Config, there: Collection[str]) -> tuple[str, ...]:
     """The names of the checks that ``--check``, ``--area`` and ``--severity`` ask for together; () for all.
 
     A visit has to be asked for: checks that visit hosts or nodes are among them only if named, or if no others are;
-    and those that read something outside the databases only if named, or if that is asked for.
+    and those that read something outside the databases only if named, or if it is ``there`` (services).
     UsageError for an unknown name, and if no check is left.
     """
     from stackmend.app.outside import readable
@@ -56,7 +55,7 @@ def checks_asked(parsed_args: argparse.Namespace, config: Config) -> tuple[str, 
     fit = checks_of_kind(parsed_args, config.severities)
     if outside := [check.name for check in named if check.name not in fit]:
         raise UsageError(f"{', '.join(outside)} is not of that area and severity", "Leave --area and --severity away.")
-    able = readable(fit, outside_asked(parsed_args).keys(), named=False) or fit
+    able = readable(fit, there, named=False) or fit
     read = [name for name, check in able.items() if not isinstance(check, Visiting)]
     return tuple(check.name for check in named) or tuple(read or able)
 

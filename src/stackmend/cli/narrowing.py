@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackmend.cli.catalogue import checks_asked
-from stackmend.cli.options import selection
+from stackmend.cli.options import outside_asked, selection
 from stackmend.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,9 +25,13 @@ def limits(
 
     If findings alone are requested, only their checks are run: an audit for one finding is a small one.
     """
-    from stackmend.app import findings, selecting
+    from stackmend.app import findings, selecting, snapshots
 
-    checks, about = list(checks_asked(parsed_args, config)), selecting.About()
+    if snapshot is None:
+        there: Collection[str] = outside_asked(parsed_args).keys()
+    else:
+        there = snapshots.services_of(snapshots.show(config, snapshot)[1])
+    checks, about = list(checks_asked(parsed_args, config, there)), selecting.About()
     if asked := selection(parsed_args):
         if snapshot is None:
             about = selecting.about(config, asked)

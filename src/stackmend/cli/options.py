@@ -116,9 +116,9 @@ def add_bundle(parser: argparse.ArgumentParser, what: str) -> None:
 
 def add_outside(parser: argparse.ArgumentParser) -> None:
     """The option of each source outside the databases."""
-    from stackmend.app import outside
+    from stackmend.tables.outside import sources
 
-    for one in outside.every().values():
+    for one in sources().values():
         flag = f"--{one.option}"
         if one.metavar:
             parser.add_argument(flag, dest=_dest(one.service), nargs="*", metavar=one.metavar, help=one.help)
@@ -128,17 +128,17 @@ def add_outside(parser: argparse.ArgumentParser) -> None:
 
 def outside_asked(parsed_args: argparse.Namespace) -> dict[str, list[str]]:
     """What of each source outside the databases is to be read; without those that are not asked for."""
-    from stackmend.app import outside
+    from stackmend.tables.outside import sources
 
-    found = {service: getattr(parsed_args, _dest(service), None) for service in outside.every()}
+    found = {service: getattr(parsed_args, _dest(service), None) for service in sources()}
     return {service: names for service, names in found.items() if names is not None}
 
 
 def outside_words(parsed_args: argparse.Namespace) -> list[str]:
     """The words of :func:`add_outside` as typed."""
-    from stackmend.app import outside
+    from stackmend.tables.outside import sources
 
-    every = outside.every()
+    every = sources()
     return [w for service, names in outside_asked(parsed_args).items() for w in (f"--{every[service].option}", *names)]
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lies outside the databases and is read on request: one module a source, found by walking this package.
 
-A module defines ``OUTSIDE``. Its option is offered by every command that collects tables (``audit``, ``snapshot
-create``, ``plan create``); its tables are in :mod:`stackmend.tables.outside`; checks that read them are of the class
-:class:`stackmend.model.check.OutsideCheck`, and are run if it was read.
+A module defines ``READER``. What the source is called, its option (of every command that collects tables: ``audit``,
+``snapshot create``, ``plan create``) and its tables are in a module of :mod:`stackmend.tables.outside`; checks that
+read them are of the class :class:`stackmend.model.check.OutsideCheck`, and are run if it was read.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from stackmend.model.errors import UsageError
+from stackmend.tables.outside import services, sources
 
 if TYPE_CHECKING:
     from stackmend.app.session import CloudSession
@@ -31,25 +32,21 @@ Asked = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
-    """A source outside the databases."""
+class Reader:
+    """How a source outside the databases is read."""
 
     service: str  #: of its tables
-    what: str  #: in messages, in the plural: "hypervisors"
-    option: str  #: "hosts" for ``--hosts``
-    help: str
     configured: Callable[[Config], bool]  #: whether the site can read it
-    metavar: str = ""  #: what may follow the option, any number of times; "": nothing
     #: the source, to be read within the ``with`` block; errors as fit for the operator
     opened: Callable[[CloudSession, Sequence[str]], AbstractContextManager[TableSource]]
 
 
 @cache
-def every() -> Mapping[str, Outside]:
-    """Service -> source, by service."""
+def readers() -> Mapping[str, Reader]:
+    """Service -> how it is read."""
     modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
-    found: list[Outside] = [module.OUTSIDE for module in modules]
-    return {one.service: one for one in sorted(found, key=lambda one: one.service)}
+    found: list[Reader] = [module.READER for module in modules]
+    return {one.service: one for one in found}
 
 
 @contextmanager
@@ -61,18 +58,25 @@ def beside(session: CloudSession, asked: Asked) -> Iterator[CloudSession]:
     from stackmend.drivers.snapshot.elsewhere import Elsewhere
 
     with ExitStack() as stack:
-        found = tuple(stack.enter_context(every()[service].opened(session, names)) for service, names in asked.items())
+        found = tuple(
+            stack.enter_context(readers()[service].opened(session, names)) for service, names in asked.items()
+        )
         yield session.beside(Elsewhere((*((session.elsewhere,) if session.elsewhere else ()), *found)))
+
+
+def nowhere_in(what: str, asked: Asked) -> None:
+    """UsageError if any source is asked for although ``what``, a snapshot or a bundle, takes the place of the cloud."""
+    for service in asked:
+        one = sources()[service]
+        raise UsageError(f"{what} cannot be read together with {one.what}", f"Leave --{one.option} away.")
 
 
 def not_run(config: Config, checks: Mapping[str, Check], asked: Asked) -> list[str]:
     """A sentence for each source that this site can read and that was not asked for, about the checks that need it."""
-    from stackmend.tables.outside import services
-
     found = []
-    for service, one in every().items():
+    for service, one in sources().items():
         names = [name for name, check in checks.items() if service in services(check.reads)]
-        if names and service not in asked and one.configured(config):
+        if names and service not in asked and readers()[service].configured(config):
             listed = ", ".join(names) if len(names) < _LISTED else f"{len(names)} checks"
             found.append(f"{one.what} were not read, so not run: {listed} (add --{one.option})")
     return found
@@ -83,14 +87,12 @@ def readable(checks: Mapping[str, Check], there: Collection[str], *, named: bool
 
     ``named``: the operator named the checks; then UsageError for one that needs another.
     """
-    from stackmend.tables.outside import services
-
     found = {}
     for name, check in checks.items():
         lacking = sorted(services(check.reads) - set(there))
         if not lacking:
             found[name] = check
         elif named:
-            one = every()[lacking[0]]
+            one = sources()[lacking[0]]
             raise UsageError(f"{name} needs {one.what}, which are not read", f"Add --{one.option}.")
     return found

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stackmend.app.outside import Outside
+from stackmend.app.outside import Reader
 from stackmend.model.errors import ConfigError, SourceError, UsageError
 from stackmend.model.snapshot import CELL
 from stackmend.tables.outside.hosts import SERVICE
@@ -87,12 +87,4 @@ def _known(session: CloudSession) -> tuple[set[str], bool]:
     return hosts, bool(problems)
 
 
-OUTSIDE = Outside(
-    service=SERVICE,
-    what="hypervisors",
-    option="hosts",
-    configured=_configured,
-    metavar="HOST",
-    help="also read what runs on these hypervisors, or on all of them without a name or with 'all'",
-    opened=_opened,
-)
+READER = Reader(service=SERVICE, configured=_configured, opened=_opened)

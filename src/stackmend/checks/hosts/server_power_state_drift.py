@@ -21,11 +21,13 @@ made, or somebody inspects it.
 OS-EXT-STS:power_state`.
 
 ## Repair and its risk
-Nova looks every ten minutes and mends most of this itself. So a first audit only notes it, and one that finds it still
-there after twenty minutes reports it (age `seen`; `--include-young` shows it at once). By hand, as only the owner knows
-what is right. `off`: `openstack server stop` makes the record true, `openstack server reboot --hard` starts it. `on`:
-`openstack server stop`. `paused`: find out why before `virsh resume`; requests to Nova's API are refused. Never start a
-server whose disk another guest, a copy or an inspection has open.
+Nova looks every ten minutes and stops what is active and off, and what is stopped and on; it never mends the others. So
+a first audit only notes a finding, and one that sees it still there after twenty minutes reports it (age `seen`;
+`--include-young` shows it at once). By hand, as only the owner knows what is right. `off`: `openstack server stop`
+makes the record true, `openstack server reboot --hard` starts it. `on`: Nova refuses to stop a stopped server, and a
+start would end the guest that runs, so `openstack server set --state active` comes first. `paused`: find out why before
+`virsh resume`; Nova refuses to unpause an active server. `running`: `openstack server set --state active`, because
+`unpause` fails on a guest that runs. Never start a server whose disk another guest, a copy or an inspection has open.
 """
 
 from stackmend.model.check import OutsideCheck, Severity
@@ -68,10 +70,11 @@ OUTSIDE_CHECK = OutsideCheck(
                CASE j.code
                     WHEN 'off' THEN 'if its owner wants it off: openstack server stop ' || j.uuid
                                     || '; to start it: openstack server reboot --hard ' || j.uuid
-                    WHEN 'on' THEN 'openstack server stop ' || j.uuid || ', unless its owner wants it on'
+                    WHEN 'on' THEN 'make the record true: openstack server set --state active ' || j.uuid
+                                   || '; if its owner wants it off, then: openstack server stop ' || j.uuid
                     WHEN 'paused' THEN 'see why: virsh domstate --reason ' || j.uuid || ' and virsh domblkerror '
                                        || j.uuid || ' on ' || j.host || '; then, there: virsh resume ' || j.uuid
-                    ELSE 'openstack server unpause ' || j.uuid || ' makes the record true' END AS advice
+                    ELSE 'make the record true: openstack server set --state active ' || j.uuid END AS advice
           FROM judged j
          WHERE j.code IS NOT NULL""",
 )

@@ -7,8 +7,17 @@ A host that could not be read has no row in any of them: only hosts in ``host_vi
 from __future__ import annotations
 
 from stackmend.tables import Table, bools, ints, text
+from stackmend.tables.outside import Outside
 
 SERVICE = "host"
+
+OUTSIDE = Outside(
+    service=SERVICE,
+    what="hypervisors",
+    option="hosts",
+    metavar="HOST",
+    help="also read what runs on these hypervisors, or on all of them without a name or with 'all'",
+)
 
 TABLES = (
     #: a row for each host that was read completely
