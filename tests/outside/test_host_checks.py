@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from stackmend.app import audits, plans, snapshots
 from stackmend.config.settings import Config, load
+from stackmend.drivers.hosts.transport import Routes
 from stackmend.engine.auditing import catalogue
 from stackmend.model.audit import Report
 from stackmend.model.errors import ConfigError, Exit, UsageError
@@ -229,6 +232,47 @@ def test_a_state_that_nova_may_mend_itself_is_reported_when_it_stays(scene: Scen
     (young,) = report.young
     assert (young.check, dict(young.key)) == ("server-power-state-drift", key)
     assert "20 min" in young.unsure
+
+
+def test_it_is_reported_once_audits_have_seen_it_for_long_enough(scene: Scene, patient: Config, tmp_path: Path) -> None:
+    """The time is counted from the first of them, without interruption; healed meanwhile, it begins again."""
+    path = tmp_path / "stackmend.toml"
+    path.write_text(f"{path.read_text()}[ages.server-power-state-drift]\nseen = 2\n")
+    config = load(str(path))
+    key = shut_off(scene)
+    assert said(look(config)) == []
+    time.sleep(2.1)
+    assert said(look(config)) == [("server-power-state-drift", key)]
+
+
+def test_without_a_journal_nothing_is_old_enough(scene: Scene, patient: Config, tmp_path: Path) -> None:
+    """A history that cannot be read does not make a suspicion a finding; others are reported, and it is said."""
+    shut_off(scene)
+    key = undefined(scene)
+    (tmp_path / "blocked").write_text("no folder")
+    report = look(replace(patient, state=tmp_path / "blocked"))
+    assert said(report) == [("server-active-domain-missing", key)]
+    assert [one.check for one in report.young] == ["server-power-state-drift"]
+    assert any("history of findings is not available" in note for note in report.notes)
+
+
+def test_one_address_for_all_hosts_is_refused(config: Config) -> None:
+    """Every guest would seem to run on each of them."""
+    with pytest.raises(ConfigError, match=r"the same for c0001, c0002, c0003: it has no \{host\}"):
+        look(replace(config, libvirt="qemu:///system"))
+
+
+def test_two_names_of_this_machine_are_refused(config: Config) -> None:
+    """Likewise, where commands run here."""
+    with pytest.raises(ConfigError, match="c0001, c0002 are all this machine"):
+        look(replace(config, libvirt=None, routes=Routes(local=frozenset({"c0001", "c0002"}))))
+
+
+def test_without_the_library(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said once, and what to install."""
+    monkeypatch.setitem(__import__("sys").modules, "libvirt", None)
+    with pytest.raises(ConfigError, match="libvirt-python is not installed"):
+        look(config)
 
 
 def test_what_changes_between_the_looks_is_not_confirmed(scene: Scene, config: Config) -> None:

@@ -14,6 +14,7 @@ from stackmend.model.check import Check
 from stackmend.model.repair import Repair
 from stackmend.report.clean import printable
 from stackmend.report.document import Document
+from stackmend.tables.outside import services, sources
 
 CHECK_SECTIONS = (
     "What is wrong",
@@ -61,7 +62,8 @@ def check(shown: Check, docstring: str | None, area: str, repairs: tuple[Repair,
 def facts(shown: Check, repairs: tuple[Repair, ...]) -> str:
     """One line on severity, life, entry of the catalogue and repairs."""
     mended = ", ".join(f"{repair.name} ({repair.risk.value})" for repair in repairs) or "none"
-    return f"{shown.severity.value}, {shown.status.value}, catalogue {shown.catalogue}; repairs: {mended}"
+    with_ = "".join(f"; runs with --{sources()[service].option}" for service in sorted(services(shown.reads)))
+    return f"{shown.severity.value}, {shown.status.value}, catalogue {shown.catalogue}; repairs: {mended}{with_}"
 
 
 def record(shown: Check, docstring: str | None, area: str, repairs: tuple[Repair, ...]) -> dict[str, object]:
@@ -77,7 +79,7 @@ def record(shown: Check, docstring: str | None, area: str, repairs: tuple[Repair
         "resource": shown.resource[0],
         "key": list(shown.key),
         "reads": sorted(shown.reads),
-        "needs": sorted(shown.needs),
+        "needs": sorted(shown.needs | services(shown.reads)),
         "ages": dict(shown.ages),
         "repairs": [{"name": repair.name, "risk": repair.risk.value} for repair in repairs],
     }

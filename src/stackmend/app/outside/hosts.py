@@ -25,7 +25,7 @@ _ALL = "all"
 @contextmanager
 def _opened(session: CloudSession, names: Sequence[str]) -> Iterator[Hypervisors]:
     """ConfigError if no way to hypervisors is configured, UsageError for a host that Nova does not know."""
-    from stackmend.drivers.hosts import looking, virsh
+    from stackmend.drivers.hosts import libvirt, looking, virsh
     from stackmend.drivers.hosts.hypervisors import LIMIT, Hypervisors
     from stackmend.drivers.hosts.transport import Transport
 
@@ -36,7 +36,9 @@ def _opened(session: CloudSession, names: Sequence[str]) -> Iterator[Hypervisors
             'Write [hosts] and libvirt = "qemu+ssh://root@{host}/system", or transport = "ssh".',
         )
     hosts = _wanted(session, names)
+    _apart(config, hosts)
     if config.libvirt:
+        libvirt.library()  # said once, not for each host
         yield Hypervisors(partial(looking.domains, config.libvirt, limit=LIMIT), hosts)
         return
     transport = Transport(config.routes).inside()
@@ -44,6 +46,20 @@ def _opened(session: CloudSession, names: Sequence[str]) -> Iterator[Hypervisors
         yield Hypervisors(partial(virsh.domains, transport, limit=LIMIT), hosts)
     finally:
         transport.close()
+
+
+def _apart(config: Config, hosts: Sequence[str]) -> None:
+    """ConfigError if several hosts would be the same one: each of its guests would seem to run several times."""
+    if config.libvirt:
+        if "{host}" not in config.libvirt and len(hosts) > 1:
+            raise ConfigError(
+                f"[hosts] libvirt is the same for {', '.join(hosts[:3])}: it has no {{host}}",
+                'Write it as "qemu+ssh://root@{host}/system".',
+            )
+        return
+    here = sorted(config.routes.local.intersection(hosts))
+    if len(here) > 1:
+        raise ConfigError(f"{', '.join(here)} are all this machine", "Name one of them: --hosts HOST.")
 
 
 def _configured(config: Config) -> bool:

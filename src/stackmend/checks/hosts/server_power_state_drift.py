@@ -60,7 +60,8 @@ OUTSIDE_CHECK = OutsideCheck(
                    CASE WHEN s.vm_state = 'active' AND a.state IN ('shutoff', 'crashed') THEN 'off'
                         WHEN s.vm_state IN ('stopped', 'suspended') AND a.state IN ('running', 'blocked') THEN 'on'
                         WHEN s.vm_state = 'active' AND a.state = 'paused'
-                             AND a.reason NOT IN ('migration', 'post-copy', 'starting up', 'snapshot', 'save', 'dump')
+                             AND a.reason NOT IN ('migration', 'post-copy', 'starting up', 'creating snapshot',
+                                              'save', 'dump')
                         THEN 'paused'
                         WHEN s.vm_state = 'paused' AND a.state IN ('running', 'blocked') THEN 'running' END AS code
               FROM alone a

@@ -11,8 +11,15 @@ from stackmend.model.errors import ConfigError, SourceError
 from stackmend.model.objects.facts import Domain
 
 #: virDomainPausedReason, where it says what is wrong or what goes on
-_PAUSED = {1: "user", 2: "migration", 3: "save", 4: "dump", 5: "I/O error", 6: "watchdog", 7: "restored"}
-_PAUSED |= {8: "shutting down", 9: "snapshot", 10: "crashed", 11: "starting up", 12: "post-copy"}
+_PAUSED = {1: "user", 2: "migration", 3: "save", 4: "dump", 5: "I/O error", 6: "watchdog"}
+_PAUSED |= {
+    7: "from snapshot",
+    8: "shutting down",
+    9: "creating snapshot",
+    10: "crashed",
+    11: "starting up",
+    12: "post-copy",
+}
 _PAUSED |= {13: "post-copy failed", 14: "API error"}
 #: error code of a domain that ended between the list and the query
 _NO_DOMAIN = 42
@@ -23,7 +30,7 @@ def domains(uri: str, host: str) -> list[Domain]:
 
     ConfigError if libvirt-python is not installed, SourceError if libvirt does not answer.
     """
-    libvirt = _library()
+    libvirt = library()
     where = _quiet(uri.replace("{host}", host))
     # besides raising errors, libvirt prints them
     libvirt.registerErrorHandler(_silent, None)
@@ -43,7 +50,8 @@ def domains(uri: str, host: str) -> list[Domain]:
             connection.close()
 
 
-def _library() -> Any:
+def library() -> Any:
+    """libvirt's module; ConfigError if it is not installed."""
     try:
         import libvirt
     except ImportError:

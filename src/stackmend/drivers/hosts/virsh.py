@@ -15,6 +15,7 @@ from stackmend.model.protocols import Hosts
 #: what virsh calls the states
 _WORDS = dict(zip(("no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended"),
                   STATES, strict=True))  # fmt: skip
+_REASON = re.compile(r"paused \((.*)\)")
 _LINE = re.compile(r"^([^:]+):\s*(.*)$", re.MULTILINE)
 
 
@@ -29,19 +30,19 @@ def domains(hosts: Hosts, host: str, limit: float) -> list[Domain]:
             f"Try 'virsh --readonly --connect qemu:///system list' on {host}.",
         )
     try:
-        found = [_domain(info, xml) for info, xml in zip(parts[:-2:2], parts[1:-2:2], strict=True)]
+        found = [_domain(*three) for three in zip(parts[:-2:3], parts[1:-2:3], parts[2:-2:3], strict=True)]
     except (ValueError, KeyError) as problem:
         raise SourceError(f"virsh of {host} answers what is not understood: {problem}") from None
     return sorted(found, key=lambda domain: domain.uuid)
 
 
-def _domain(info: str, xml: str) -> Domain:
-    said = dict(_LINE.findall(info))
+def _domain(info: str, state: str, xml: str) -> Domain:
+    said, reason = dict(_LINE.findall(info)), _REASON.search(state)
     return defined(
         xml,
         state=_WORDS.get(said["State"].strip(), said["State"].strip()),
         id=int(said["Id"]) if said["Id"].strip().isdecimal() else None,
-        reason="",
+        reason="" if reason is None or reason[1] == "unknown" else reason[1],
         persistent=said.get("Persistent", "").strip() == "yes",
         autostart=said.get("Autostart", "").strip() == "enable",
     )
