@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stackmend.app import audits, plans, snapshots
+from stackmend.app import audits, findings, plans, snapshots
 from stackmend.config.settings import Config, load
 from stackmend.drivers.hosts.transport import Routes
 from stackmend.engine.auditing import catalogue
@@ -180,6 +180,18 @@ def test_only_the_named_hosts_are_read(scene: Scene, config: Config) -> None:
     report = look(config, outside={"host": (other,)})
     assert ("domain-on-two-hosts", key) not in [(one.check, dict(one.key)) for one in report.findings]
     assert {s.database for s in report.manifest.sources if s.outside} == {f"host:{other}"}
+
+
+def test_what_is_on_a_host_that_is_not_read_is_not_gone(scene: Scene, config: Config) -> None:
+    """An audit of one hypervisor leaves the findings of others in the list, and their history as it was."""
+    key = undefined(scene)
+    assert said(look(config)) == [("server-active-domain-missing", key)]
+    there = next(host for host in scene.standing.guests if _far(scene, host, key["server"]))
+    assert said(look(config, outside={"host": (there,)})) == []
+    assert [dict(one.key) for one in findings.list_findings(config)] == [key]
+    scene.standing.of(scene.cloud)
+    assert said(look(config)) == []
+    assert findings.list_findings(config) == ()
 
 
 def test_a_host_that_nova_does_not_know(config: Config) -> None:

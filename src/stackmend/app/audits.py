@@ -15,7 +15,7 @@ from stackmend.app import apis, visiting
 from stackmend.app.findings import keep_last
 from stackmend.app.image_visiting import Visited
 from stackmend.app.offline.bundles import Bundle
-from stackmend.app.outside import Asked, beside, not_run, nowhere_in, readable
+from stackmend.app.outside import Asked, beside, not_run, nowhere_in, partly, readable
 from stackmend.app.session import CloudSession, has_api, no_progress, utcnow
 from stackmend.app.snapshots import CheckResults, asked, find, services_of
 from stackmend.config.settings import Config
@@ -99,7 +99,8 @@ def audit(
     ):
         seen = visiting.visit(session, of_hosts, about, progress, named=bool(checks))
         notes = [*([note] if note else []), *not_run(config, every, outside)]
-        return _live(session, chosen, frozenset(about), settle, use_api, young, seen, notes, progress)
+        some = partly(chosen, outside)
+        return _live(session, chosen, frozenset(about), settle, use_api, young, seen, some, notes, progress)
 
 
 def _of_bundle(
@@ -129,6 +130,7 @@ def _live(
     use_api: bool,
     young: bool,
     seen: Visited,
+    partly: frozenset[str],
     notes: list[str],
     progress: Progress,
 ) -> Report:
@@ -159,6 +161,7 @@ def _live(
         unsure={n: rows[n] for n in unknown},
         said=said,
         seen=seen,
+        partly=partly,
         notes=notes,
     )
 
@@ -260,6 +263,7 @@ def _report(
     unsure: RowsByCheck | None = None,
     said: Mapping[str, ApiWitness] | None = None,
     seen: Visited | None = None,
+    partly: frozenset[str] = frozenset(),
     notes: Sequence[str] = (),
     keep: bool = True,
 ) -> Report:
@@ -281,7 +285,7 @@ def _report(
         patience = {
             n: session.config.ages.get(n, {}).get(SEEN, c.ages[SEEN]) for n, c in checks.items() if SEEN in c.ages
         }
-        listed, held, more = _remembered(session, listed, held, found, results, patience, whole=whole)
+        listed, held, more = _remembered(session, listed, held, found, results, patience, partly, whole=whole)
     counts: dict[str, int] = {}
     for finding in listed:
         counts[finding.check] = counts.get(finding.check, 0) + 1
@@ -322,6 +326,7 @@ def _remembered(
     found: list[Finding],
     results: Mapping[str, CheckResult],
     patience: Mapping[str, int],
+    partly: frozenset[str],
     *,
     whole: bool,
 ) -> tuple[list[Finding], list[Finding], tuple[str, ...]]:
@@ -334,7 +339,7 @@ def _remembered(
             listed, fresh = history.ripe(history.recall(listed, known, now), patience, known, now)
             listed, held = (history.waived(some, waivers, now) for some in (listed, [*held, *fresh]))
             seen = {finding.fingerprint: finding.check for finding in found}
-            sure = {name for name, r in results.items() if r.outcome is CheckOutcome.OK}
+            sure = {name for name, r in results.items() if r.outcome is CheckOutcome.OK and name not in partly}
             gone = [mark for mark, k in known.items() if whole and k.check in sure and mark not in seen]
             journal.remember(cloud, seen, gone, now)
             if whole:

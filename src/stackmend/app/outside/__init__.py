@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 #: so many names are counted instead
 _LISTED = 9
-#: service -> what of it is to be read, as the operator named it; nothing: all
+#: in place of names
+ALL = "all"
+#: service -> what of it is to be read, as the operator named it; nothing or ALL: all of it
 Asked = Mapping[str, Sequence[str]]
 
 
@@ -62,6 +64,12 @@ def beside(session: CloudSession, asked: Asked) -> Iterator[CloudSession]:
             stack.enter_context(readers()[service].opened(session, names)) for service, names in asked.items()
         )
         yield session.beside(Elsewhere((*((session.elsewhere,) if session.elsewhere else ()), *found)))
+
+
+def partly(checks: Mapping[str, Check], asked: Asked) -> frozenset[str]:
+    """The checks that see only a part of a source: what they do not find may still be there."""
+    some = {service for service, names in asked.items() if names and ALL not in names}
+    return frozenset(name for name, check in checks.items() if services(check.reads) & some)
 
 
 def nowhere_in(what: str, asked: Asked) -> None:

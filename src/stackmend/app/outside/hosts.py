@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stackmend.app.outside import Reader
+from stackmend.app.outside import ALL, Reader
 from stackmend.model.errors import ConfigError, SourceError, UsageError
 from stackmend.model.snapshot import CELL
 from stackmend.tables.outside.hosts import SERVICE
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from stackmend.app.session import CloudSession
     from stackmend.config.settings import Config
     from stackmend.drivers.hosts.hypervisors import Hypervisors
-
-#: in place of names
-_ALL = "all"
 
 
 @contextmanager
@@ -69,7 +66,7 @@ def _configured(config: Config) -> bool:
 def _wanted(session: CloudSession, names: Sequence[str]) -> list[str]:
     """The hosts with these names, or every host with a nova-compute that runs guests by libvirt."""
     known, unread = _known(session)
-    if not names or _ALL in names:
+    if not names or ALL in names:
         return sorted(known)
     for name in names:
         # it may be a host of a cell that cannot be read
