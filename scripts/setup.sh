@@ -10,6 +10,7 @@
 #   .uv/demo ...  an environment for each target: what uv.lock says, nothing else; a .venv of your own is not touched
 #   .uv/log       the output of every step
 #   .uv/docker    Docker's programs, for root on a Debian without them: unpacked, not installed; its tests start it
+#   .uv/ovn       likewise OVN's databases and northd, on a Debian without them; anybody may unpack and start them
 #   .services     the services themselves (lab/src/stackmend_lab/services.txt), whose migrations the tests run
 #
 # An environment is whole when its stamp says from what it was made. The stamp comes last: what was interrupted before
@@ -235,21 +236,22 @@ services() {
     fi
 }
 
-# ---- docker ---------------------------------------------------------------------------------------------------------
+# ---- programs that are unpacked -------------------------------------------------------------------------------------
 
-# apt-get warns in the log that it fetches as root: its own account may not write here
-unpack_docker() {
-    local packages=(docker.io containerd runc libdevmapper1.02.1) package
-    rm -rf .uv/docker
-    mkdir -p .uv/docker/debs
-    cd .uv/docker/debs
-    apt-get -q download "${packages[@]}" || { apt-get -q update && apt-get -q download "${packages[@]}"; }
+# unpack FOLDER STAMP PACKAGE...: what these Debian packages hold, without installing them. apt-get warns in the log that
+# it fetches as root: its own account may not write here
+unpack() {
+    local folder=$1 want=$2 package
+    rm -rf "$folder"
+    mkdir -p "$folder/debs"
+    cd "$folder/debs"
+    apt-get -q download "${@:3}" || { apt-get -q update && apt-get -q download "${@:3}"; }
     for package in *.deb; do
         dpkg-deb --extract "$package" ..
     done
-    cd ../../..
-    rm -r .uv/docker/debs
-    write_stamp .uv/docker "$1"
+    cd - >/dev/null
+    rm -r "$folder/debs"
+    write_stamp "$folder" "$want"
 }
 
 # a daemon of it can only be begun by root; nothing else is tested with it
@@ -258,7 +260,27 @@ docker() {
     { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; } || return 0
     ! command -v dockerd >/dev/null || return 0
     want=$(made_from docker -- /etc/debian_version)
-    is_made .uv/docker "$want" || step docker "Docker's programs into .uv/docker" unpack_docker "$want"
+    is_made .uv/docker "$want" || step docker "Docker's programs into .uv/docker" \
+        unpack .uv/docker "$want" docker.io containerd runc libdevmapper1.02.1
+}
+
+OVN=(
+    openvswitch-common ovn-common ovn-central
+    libbpf1 libcap-ng0 libelf1 libevent-2.1-7 libgmp10 libhogweed6 libnettle8 libnuma1 libunbound8 libxdp1
+)
+
+# OVN's databases and its northd, which anybody may begin; their packages would start services with the machine
+ovn() {
+    local want
+    ! { command -v ovsdb-server && command -v ovn-northd; } >/dev/null || return 0
+    command -v apt-get >/dev/null || return 0
+    want=$(made_from ovn "${OVN[@]}" -- /etc/debian_version)
+    ! is_made .uv/ovn "$want" || return 0
+    [ "$(id -u)" -eq 0 ] || apt-get -q download --print-uris "${OVN[@]}" >/dev/null 2>&1 || {
+        say "OVN's programs cannot be fetched: no list of packages (as root: apt-get update). Its tests are left out"
+        return 0
+    }
+    step ovn "OVN's programs into .uv/ovn" unpack .uv/ovn "$want" "${OVN[@]}"
 }
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -290,7 +312,10 @@ main() {
         test | services) services ;;
     esac
     case $target in
-        test) docker ;;
+        test)
+            docker
+            ovn
+            ;;
     esac
     say "set-up of make $target took $(seconds_since "$begin") s"
 }

@@ -248,6 +248,23 @@ class Images(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class OvnSection(Section):
+    """[ovn]"""
+
+    northbound: Annotated[
+        Filled,
+        documented(
+            "where OVN's northbound database listens, as in Neutron's ovn_nb_connection: ssl:IP:PORT, tcp:IP:PORT or"
+            " unix:FILE, each member of a cluster, separated by commas"
+        ),
+    ] = ""
+    southbound: Annotated[Filled, documented("likewise the southbound database")] = ""
+    private_key: Annotated[Filled, documented("for ssl: a file with the private key of this machine")] = ""
+    certificate: Annotated[Filled, documented("the file with its certificate")] = ""
+    ca_cert: Annotated[Filled, documented("the file with the certificate of the authority that OVN's are from")] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class LogsSection(Section):
     """[logs]"""
 
@@ -337,6 +354,7 @@ class ConfigDocument(Section):
     api: ApiSection = field(default_factory=ApiSection)
     hosts: HostsSection = field(default_factory=HostsSection)
     images: Images = field(default_factory=Images)
+    ovn: OvnSection = field(default_factory=OvnSection)
     logs: LogsSection = field(default_factory=LogsSection)
     hooks: Hooks = field(default_factory=Hooks)
     state: StateSection = field(default_factory=StateSection)

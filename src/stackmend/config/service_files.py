@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stackmend.config import ovn
 from stackmend.config.layouts import ServiceSettings
+from stackmend.config.ovn import OvnSettings
 from stackmend.model.errors import ConfigError
 
 _NOVA_SETTINGS = (
@@ -52,6 +54,13 @@ def read_nova(path: Path) -> tuple[str | None, dict[str, str]]:
     readings = [path, *([beside] if os.path.isdir(beside) else [])]
     found = _options(path, readings, [_BASE, *_NOVA_SETTINGS])
     return found.get(_BASE), _settings(found)
+
+
+def read_ovn(place: ServiceSettings) -> OvnSettings | None:
+    """Where the OVN of this Neutron is; None if it has none. ConfigError names a file that cannot be used."""
+    beside = ovn.ml2_file(place)
+    readings = [*place.readings, *([beside] if beside and beside not in place.readings else [])]
+    return ovn.of_neutron(_options(beside or place.path, readings, ovn.OPTIONS), place)
 
 
 def _settings(found: Mapping[Option, str]) -> dict[str, str]:

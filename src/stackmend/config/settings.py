@@ -15,10 +15,12 @@ from stackmend.config.document import (
     DatabasesSection,
     HostsSection,
     NiceSection,
+    OvnSection,
     ReaderSection,
     WriterSection,
     keys,
 )
+from stackmend.config.ovn import OvnSettings
 from stackmend.config.service_files import read_nova
 from stackmend.config.sources import Discovered, look
 from stackmend.drivers.api.session import TIMEOUT, configured
@@ -26,6 +28,7 @@ from stackmend.drivers.database.dialects.base import Address
 from stackmend.drivers.database.patience import SILENCE
 from stackmend.drivers.database.urls import of_file, parsed
 from stackmend.drivers.hosts.transport import Routes
+from stackmend.drivers.ovn.remote import Keys
 from stackmend.drivers.snapshot.pace import Nice
 from stackmend.model.check import Severity
 from stackmend.model.errors import ConfigError
@@ -72,6 +75,7 @@ class Config:
     libguestfs: int = LIBGUESTFS  #: seconds that it may take to replay the logs of a disk; 0: it is not used
     image_endpoints: tuple[str, ...] = ()  #: URL of each node of Glance
     image_stores: tuple[str, ...] = ()  #: "HOST" or "HOST:/FOLDER" of each filesystem store of Glance
+    ovn: OvnSettings | None = None  #: where OVN's databases are
     logs: tuple[str, ...] = ()  #: what is diagnosed if no logs are given
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: name -> command on this machine, with {host}
     state: Path = field(default_factory=lambda: default_state())
@@ -219,6 +223,7 @@ def _from_services(found: Discovered) -> Config:
         nova_settings=found.nova_settings,
         origin=", ".join(dict.fromkeys(str(source.place.path) for source in used.values())),
         root=nova.place.root if nova else found.root,
+        ovn=found.ovn,
         found=found,
     )
 
@@ -254,6 +259,7 @@ def _from_toml(path: Path) -> Config:
         libguestfs=hosts.libguestfs,
         image_endpoints=document.images.endpoints,
         image_stores=document.images.stores,
+        ovn=_ovn(document.ovn, path),
         logs=tuple(str(here / _at_home(one, "paths in [logs]")) for one in document.logs.paths),
         hooks={name: words for name, words in asdict(document.hooks).items() if words},
         state=here / _at_home(state.directory, f"directory in [state] of {path}")
@@ -275,6 +281,21 @@ def _nice(section: NiceSection) -> Nice:
     values = asdict(section)
     rest = values["rest"] if values.pop("always") else 0.0
     return Nice(**{**values, "rest": rest})
+
+
+def _ovn(section: OvnSection, path: Path) -> OvnSettings | None:
+    if bool(section.northbound) is not bool(section.southbound):
+        lacking = "southbound" if section.northbound else "northbound"
+        raise ConfigError(f"[ovn] in {path} has no {lacking}", "Both databases are compared; name both.")
+    if not section.northbound:
+        return None
+    files = (section.private_key, section.certificate, section.ca_cert)
+    here = path.parent.absolute()
+    keys = Keys(*(str(here / _at_home(file, f"a file in [ovn] of {path}")) if file else "" for file in files))
+    return OvnSettings(
+        northbound=section.northbound, southbound=section.southbound, northbound_keys=keys, southbound_keys=keys,
+        origin=f"[ovn] of {path}",
+    )  # fmt: skip
 
 
 def _routes(hosts: HostsSection, path: Path) -> Routes:

@@ -9,12 +9,14 @@ cloud, or an audit of halves of two clouds, would be worse than none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
 from stackmend.config.layouts import ANSIBLE, LAYOUTS, SERVICES, Hidden, ServiceSettings, anchored, places
-from stackmend.config.service_files import ServiceFiles, read
+from stackmend.config.ovn import OvnSettings
+from stackmend.config.service_files import ServiceFiles, read, read_ovn
 from stackmend.drivers.database.dialects.base import Address
 from stackmend.model.errors import ConfigError, NoConfigError
 
@@ -54,6 +56,7 @@ class Discovered:
     hidden: Sequence[Hidden] = ()
     base_url: str | None = field(default=None, repr=False)
     nova_settings: Mapping[str, str] = field(default_factory=dict)
+    ovn: OvnSettings | None = None  #: of the Neutron in use; None also if its files cannot be read
 
     @property
     def used(self) -> dict[str, ConfigSource]:
@@ -160,7 +163,17 @@ def look(root: Path, layout: str | None = None) -> Discovered:
         hidden=hidden,
         base_url=nova.base if nova else None,
         nova_settings=nova.settings if nova else {},
+        ovn=_ovn(sources),
     )
+
+
+def _ovn(sources: Sequence[ConfigSource]) -> OvnSettings | None:
+    """Where the OVN of the Neutron in use is. A file that cannot be used hinders nobody who does not ask for OVN."""
+    for source in sources:
+        if source.database == "neutron" and source.state is FileState.USED:
+            with suppress(ConfigError):
+                return read_ovn(source.place)
+    return None
 
 
 def _source(place: ServiceSettings, database: str, url: str | None) -> ConfigSource:
