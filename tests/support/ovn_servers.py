@@ -121,6 +121,10 @@ class Ovn:
         """ovn-nbctl, which waits until northd has seen the change."""
         return run("ovn-nbctl", f"--db={self.northbound.remote}", "--timeout=20", "--wait=sb", *words)
 
+    def quiet(self, *words: str) -> str:
+        """ovn-nbctl, which changes nothing: not even the number of the last change."""
+        return run("ovn-nbctl", f"--db={self.northbound.remote}", "--timeout=20", *words)
+
     def sb(self, *words: str) -> str:
         """ovn-sbctl."""
         return run("ovn-sbctl", f"--db={self.southbound.remote}", "--timeout=20", *words)

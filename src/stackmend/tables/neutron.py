@@ -238,6 +238,29 @@ TABLES = (
     Table(service="neutron", name="portsecuritybindings", columns=(*text("port_id"), *bools("port_security_enabled"))),
     Table(service="neutron", name="securitygroupportbindings", columns=text("port_id")),
     Table(service="neutron", name="subnets", columns=text("id", "network_id", "cidr")),
+    Table(service="neutron", name="networks", columns=text("id")),
+    # what OVN is to have of each resource, and how far it has followed Neutron: no rows without OVN
+    *(
+        Table(
+            service="neutron",
+            name="ovn_revision_numbers",
+            label=label,
+            columns=(
+                *text("resource_uuid", "resource_type"),
+                *ints("standard_attr_id", "revision_number"),
+                Column("neutron_revision", ColumnType.INT, expr="a.revision_number"),
+                Column("created_at", ColumnType.TIME, expr="a.created_at"),
+                Column("changed_at", ColumnType.TIME, expr="COALESCE(a.updated_at, a.created_at)"),
+            ),
+            join="LEFT JOIN standardattributes a ON a.id = t.standard_attr_id",
+            where=where,
+            optional=True,
+        )
+        for label, where in (
+            ("neutron_ovn_revisions", "t.resource_type IN ('networks', 'ports', 'routers')"),
+            ("neutron_ovn_drift", "a.revision_number <> t.revision_number"),
+        )
+    ),
     # who has which address; and Neutron's own IPAM, which no foreign key joins to it
     Table(service="neutron", name="ipallocations", columns=text("port_id", "ip_address", "subnet_id", "network_id")),
     Table(service="neutron", name="ipamsubnets", columns=text("id", "neutron_subnet_id")),

@@ -14,6 +14,8 @@ from stackmend.model.errors import SourceError
 #: what each server says of the databases it serves, and of its place in their cluster
 _SERVER = "_Server"
 _STANDING = Select("Database", ("name", "connected", "leader", "model"))
+#: what every row has, though no schema lists it
+_ALWAYS = frozenset({"_uuid"})
 _HINT = "See [ovn] in the configuration, and on a controller: ovs-appctl -t ... cluster/status DATABASE."
 
 
@@ -44,7 +46,9 @@ def look(endpoint: Endpoint, database: str, wanted: Mapping[str, Collection[str]
     connection, leads = _chosen(endpoint, database, silence)
     with closing(connection):
         known = connection.columns(database)
-        there = {name: frozenset(columns) & known[name] for name, columns in wanted.items() if name in known}
+        there = {
+            name: frozenset(columns) & (known[name] | _ALWAYS) for name, columns in wanted.items() if name in known
+        }
         selects = [Select(name, tuple(sorted(columns))) for name, columns in sorted(there.items())]
         found = connection.read(database, selects)
     rows = {one.table: some for one, some in zip(selects, found, strict=True)}

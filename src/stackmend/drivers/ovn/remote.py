@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,27 +92,26 @@ def connected(remote: Remote, keys: Keys, limit: float) -> socket.socket:
     """A connection, made within ``limit`` seconds; SourceError says why there is none."""
     context = keys.context() if remote.kind == "ssl" else None
     try:
-        if remote.kind == "unix":
-            plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                plain.settimeout(limit)
-                plain.connect(remote.path)
-            except BaseException:
-                plain.close()
-                raise
-            return plain
-        plain = socket.create_connection((remote.host, remote.port), limit)
-        if context is None:
-            return plain
-        try:
-            return context.wrap_socket(plain)
-        except BaseException:
-            plain.close()
-            raise
+        with ExitStack() as undone:
+            plain = undone.enter_context(_plain(remote, limit))
+            found = context.wrap_socket(plain) if context else plain
+            undone.pop_all()
+            return found
     except TimeoutError:
         raise SourceError(f"{remote} did not answer within {limit:g} s") from None
     except OSError as problem:
         raise SourceError(f"{remote}: {_why(problem)}") from None
+
+
+def _plain(remote: Remote, limit: float) -> socket.socket:
+    if remote.kind != "unix":
+        return socket.create_connection((remote.host, remote.port), limit)
+    with ExitStack() as undone:
+        found = undone.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        found.settimeout(limit)
+        found.connect(remote.path)
+        undone.pop_all()
+        return found
 
 
 def _why(problem: OSError | ValueError) -> str:
