@@ -106,6 +106,12 @@ fence = ["fence", "--host={{host}}"]
 [images]
 endpoints = ["http://g1:9292"]
 stores = ["g1", "g2:/srv/images"]
+[ovn]
+northbound = "ssl:h:6641"
+southbound = "ssl:h:6642"
+private_key = "own.key"
+certificate = "own.pem"
+ca_cert = "ca.pem"
 [logs]
 paths = ["logs", "/var/log/remote"]
 [state]
@@ -139,6 +145,9 @@ grace = 5
     )
     assert list(config.hooks) == list(KEYS["hooks"])
     assert (config.image_endpoints, config.image_stores) == (("http://g1:9292",), ("g1", "g2:/srv/images"))
+    assert config.ovn is not None
+    assert (config.ovn.northbound, config.ovn.southbound) == ("ssl:h:6641", "ssl:h:6642")
+    assert config.ovn.northbound_keys.certificate == str(tmp_path / "own.pem")
     assert config.logs == (str(tmp_path / "logs"), "/var/log/remote")
     assert config.hooks["fence"] == ("fence", "--host={host}")
     assert (config.clouds, config.api_timeout) == (tmp_path / "clouds.yaml", 7.0)
