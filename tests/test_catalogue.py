@@ -178,8 +178,9 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckQuery]:
 
 def literal(check: Check) -> str:
     """The SQL of a check with its parameters filled in."""
-    names = {"now", *check.ages}
-    return re.sub(r"\$(\w+)", lambda m: "TIMESTAMP '2026-11-21 03:00:00'" if m[1] in names else m[0], check.sql)
+    bound = dict.fromkeys(("now", *check.ages), "TIMESTAMP '2026-11-21 03:00:00'")
+    bound |= {name: str(number) for name, number in check.counts.items()}
+    return re.sub(r"\$(\w+)", lambda m: bound.get(m[1], m[0]), check.sql)
 
 
 def sections(module: ModuleType) -> list[str]:
@@ -218,10 +219,12 @@ def test_a_check_has_its_page(module: ModuleType) -> None:
 
 @each_check
 def test_the_ages_of_a_check_are_used(module: ModuleType) -> None:
-    """Every age is a parameter of the SQL, and the SQL has no other parameter but now."""
+    """Every age and every count is a parameter of the SQL, and the SQL has no other parameter but now."""
     check: Check = module.CHECK
     parameters = set(re.findall(r"\$(\w+)", check.sql))
-    assert parameters - {"now"} == set(check.ages)
+    assert parameters - {"now"} == {*check.ages, *check.counts}
+    assert not set(check.ages) & set(check.counts)
+    assert all(number > 0 for number in check.counts.values())
     assert all(0 < seconds <= 366 * 86400 for seconds in check.ages.values())
 
 

@@ -70,6 +70,7 @@ def check_page(name: str) -> str:
     ]
     hindered = [f"[`{n}`](../workflows/{n}.md)" for n, (_, w) in sorted(workflows().items()) if w.deed in check.hinders]
     ages = ", ".join(f"`{age}` {seconds} s" for age, seconds in check.ages.items()) or "none"
+    counts = ", ".join(f"`{name}` {number}" for name, number in check.counts.items()) or "none"
     rows = (
         ("severity", check.severity.value),
         ("status", check.status.value),
@@ -78,6 +79,7 @@ def check_page(name: str) -> str:
         ("key", ", ".join(f"`{column}`" for column in check.key)),
         ("needs", ", ".join(f"`{source}`" for source in sorted(check.needs)) or "nothing beyond what it reads"),
         ("ages", ages),
+        ("counts", counts),
         ("repairs", ", ".join(mended) or "none: it reports only"),
         ("stays as it is in", ", ".join(hindered) or "no workflow"),
     )

@@ -219,6 +219,35 @@ def test_accounts(cloud: Cloud, tmp_path: Path) -> None:
     assert SECRET not in repr(reading) + repr(writing)
 
 
+def test_a_database_that_is_mapped_twice_is_read_once(cloud: Cloud, tmp_path: Path) -> None:
+    """Under the name of the older mapping, whatever the account, the port and the options, and even if it is named."""
+    remap(cloud, "cell1", database_connection=f"mysql+pymysql://nova:{SECRET}@db:3306/nova?charset=utf8")
+    remap(cloud, "cell2", database_connection="mysql://other:secret@db/nova")
+    for more in ("", '\n[databases.cells]\ncell2 = "mysql://own@other/x"\n'):
+        databases = found(cloud, tmp_path, more)
+        assert databases.cells_known
+        assert {n for n in databases.addresses if n.startswith("cell:")} == {"cell:cell0", "cell:cell1"}
+        assert databases.errors == {}
+
+
+def test_names_that_differ_in_case_are_two_databases(cloud: Cloud, tmp_path: Path) -> None:
+    """A server on Linux tells them apart."""
+    remap(cloud, "cell1", database_connection="mysql://a:b@db/nova")
+    remap(cloud, "cell2", database_connection="mysql://a:b@db/Nova")
+    assert {"cell:cell1", "cell:cell2"} <= found(cloud, tmp_path).addresses.keys()
+
+
+def test_one_database_by_two_spellings_is_said(cloud: Cloud, tmp_path: Path) -> None:
+    """A template that expands to another cell's URL: that cell is not read, and not all cells are known."""
+    remap(cloud, "cell1", database_connection="mysql://nova:x@db:3307/nova")
+    remap(cloud, "cell2", database_connection="{scheme}://{username}:{password}@{hostname}:{port}/nova")
+    databases = found(cloud, tmp_path, nova_conf="[database]\nconnection = mysql+pymysql://nova:x@db:3307/nova\n")
+    assert not databases.cells_known
+    assert "cell:cell2" not in databases.addresses
+    said = "it is the database of cell1 as well: two cells are mapped to one database"
+    assert databases.errors["cell:cell2"] == said
+
+
 def test_the_same_cloud_has_one_identity(cloud: Cloud, tmp_path: Path) -> None:
     """Accounts do not make another cloud; another place or another cell does."""
     url = "mysql://{}@db/nova_cell2"

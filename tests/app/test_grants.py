@@ -119,7 +119,9 @@ def test_secrets_are_not_for_the_reader(granted: Granted) -> None:
     assert read == secrets() & compared | followed
     assert ("nova", "instances", "user_data") in secrets() - read
     keystone = [one for one in granted.grants if one.database == "keystone" and one.table]
-    assert {one.table for one in keystone} == {"alembic_version", "id_mapping", "nonlocal_user", "project", "user"}
+    assert {one.table for one in keystone} == {
+        "alembic_version", "id_mapping", "nonlocal_user", "project", "trust", "user",
+    }  # fmt: skip
     assert {(one.role, one.verbs) for one in keystone} == {("reader", ("SELECT",))}
     name = granted.schema("cell:cell1")
     reader = pymysql.connect(host=HOST, port=granted.server.port, user=READER, password=PASSWORD, database=name)

@@ -131,6 +131,8 @@ def test_a_configuration_that_everybody_can_read(run, tmp_path: Path) -> None:
         ("[ages.none-such]\nidle = 1\n", "unknown check none-such"),
         ("[ages.volume-stuck-detaching]\nnone = 1\n", "unknown age none of check volume-stuck-detaching"),
         ("[ages.volume-stuck-detaching]\nidle = 99999999999\n", "from 0 to 31622400"),
+        ("[counts.none-such]\nmany = 1\n", "unknown check none-such"),
+        ("[counts.cinder-rows-unpurged]\nkept = 1\n", "unknown count kept of check cinder-rows-unpurged"),
         ('[severities]\nnone-such = "info"\n', "unknown check none-such"),
         ('[severities]\nallocation-orphan = "bad"\n', "[severities] allocation-orphan"),
         ('[severities]\nallocation-orphan = "bad"\n', "must be error, warning or info"),

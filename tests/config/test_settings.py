@@ -124,6 +124,10 @@ share_floor = 3
 max_failures = 2
 [ages.allocation-orphan]
 grace = 5
+[ages.cinder-rows-unpurged]
+kept = 86400
+[counts.cinder-rows-unpurged]
+many = 7
 """)
         )
     )
@@ -154,7 +158,12 @@ grace = 5
     assert config.database_timeout == 8.5
     assert (config.state, config.journal_url) == (tmp_path / "here", "sqlite:////tmp/j.db")
     assert config.limits == Limits(max_rows=7, max_share=0.5, share_floor=3, max_failures=2)
-    assert config.ages == {"allocation-orphan": {"grace": 5}}
+    assert config.ages == {"allocation-orphan": {"grace": 5}, "cinder-rows-unpurged": {"kept": 86400}}
+    assert config.counts == {"cinder-rows-unpurged": {"many": 7}}
+    assert config.thresholds == {
+        "allocation-orphan": {"grace": 5},
+        "cinder-rows-unpurged": {"kept": 86400, "many": 7},
+    }
 
 
 def test_what_is_not_given_has_a_default(write: Write, tmp_path: Path) -> None:
@@ -299,6 +308,13 @@ def test_ages_must_be_seconds(write: Write, value: str) -> None:
     """An age that is no number of seconds would make a check speak too early."""
     error = refused(write(f"[ages]\nallocation-orphan = {value}\n"))
     assert "[ages] allocation-orphan in " in error.message
+
+
+@pytest.mark.parametrize("value", ["5", "{many = 0}", '{many = "5"}', "{many = true}", "{many = 1.5}"])
+def test_counts_must_be_whole_numbers(write: Write, value: str) -> None:
+    """A count of nothing would accuse every cloud."""
+    error = refused(write(f"[counts]\ncinder-rows-unpurged = {value}\n"))
+    assert "[counts] cinder-rows-unpurged in " in error.message
 
 
 @pytest.mark.parametrize(

@@ -63,10 +63,11 @@ def _lacks(check: Check, without: tuple[str, str] | None = None) -> bool:
         try:
             for name in [view for view in VIEWS if view in tables_read(check.sql)]:
                 connection.execute(f'CREATE VIEW "{name}" AS {VIEWS[name].sql}')
-            age = dict.fromkeys(["now", *check.ages], "2026-11-21 03:00:00")
+            bound = dict.fromkeys(["now", *check.ages], "TIMESTAMP '2026-11-21 03:00:00'")
+            bound |= {name: str(number) for name, number in check.counts.items()}
             sql = check.sql
-            for parameter in sorted(age, key=len, reverse=True):
-                sql = sql.replace(f"${parameter}", f"TIMESTAMP '{age[parameter]}'")
+            for parameter in sorted(bound, key=len, reverse=True):
+                sql = sql.replace(f"${parameter}", bound[parameter])
             connection.execute(f"EXPLAIN {sql}")
         except duckdb.BinderException:
             return True

@@ -17,9 +17,9 @@ SHARED = frozenset({
     "cinder_quota_usages", "cinder_services", "glance_images", "keystone_directory_ids", "keystone_project",
     "keystone_unmapped_users", "keystone_user", "neutron_agents",
     "nova_api_aggregate_hosts", "nova_api_aggregate_metadata", "nova_api_cell_mappings", "nova_api_host_mappings",
-    "nova_api_shared_queues", "nova_compute_nodes", "nova_services", "placement_compute_traits",
-    "placement_consumer_types", "placement_inventories", "placement_projects", "placement_resource_classes",
-    "placement_resource_providers", "placement_users", "unreadable_rows",
+    "nova_api_servers_of_twins", "nova_api_shared_queues", "nova_compute_nodes", "nova_services",
+    "placement_compute_traits", "placement_consumer_types", "placement_inventories", "placement_projects",
+    "placement_resource_classes", "placement_resource_providers", "placement_users", "unreadable_rows",
 })  # fmt: skip
 #: ids of such things, in tables that are copied
 _SHARED_IDS = frozenset({

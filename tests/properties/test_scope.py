@@ -105,7 +105,9 @@ class Landscape:
 
     def _run(self, check: Check) -> list[Row]:
         ages = {"now": 0, **check.ages}
-        sql = re.sub(r"\$(\w+)", lambda m: f"(SELECT now - INTERVAL {ages[m[1]]} SECOND FROM clock)", check.sql)
+        bound = {name: f"(SELECT now - INTERVAL {age} SECOND FROM clock)" for name, age in ages.items()}
+        bound |= {name: str(number) for name, number in check.counts.items()}
+        sql = re.sub(r"\$(\w+)", lambda m: bound[m[1]], check.sql)
         found = self.db.execute(sql)
         names = [column[0] for column in found.description or ()]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

@@ -238,7 +238,7 @@ def _witnesses(
     with apis.asking(session.config, session) as (collector, manifest, why):
         if collector is None or manifest is None:
             return {}, [f"the services were not queried about the findings: {why}"]
-        sides = WitnessSources(session.collector(), collector, manifest, session.config.ages)
+        sides = WitnessSources(session.collector(), collector, manifest, session.config.thresholds)
         said: dict[str, ApiWitness] = {}
         unasked: list[str] = []
         for number, (name, found) in enumerate(todo.items()):

@@ -19,6 +19,7 @@ from stackmend.drivers.database.dialects import Address, dialect_of
 from stackmend.drivers.database.urls import of_server
 from stackmend.model.errors import ConfigError, SourceError
 from stackmend.model.snapshot import cell_database
+from stackmend.tables.nova_api import TWINS
 
 #: table, and its columns, from which cells are known
 MAPPINGS = ("cell_mappings", ("id", "name", "uuid", "database_connection"))
@@ -46,14 +47,19 @@ def connect(config: Config, *, write: bool = False) -> Databases:
         addresses[cell_database(name)] = replace(address, name=cell_database(name), silence=silence)
     api = addresses.get("nova_api")
     mappings: list[tuple[str, str, str]] = []
+    twins: set[str] = set()
     if api is not None:
         try:
             mappings = mapped_cells(api)
+            twins = _twins(api)
             known = True
         except SourceError as problem:
             errors["nova_api"] = problem.message
     for name, uuid, url in mappings:
         database = cell_database(name)
+        if uuid in twins:  # read once, as the first of them: the view "cells" maps what belongs to it there
+            addresses.pop(database, None)
+            continue
         if database in addresses or database in errors:
             continue
         try:
@@ -61,7 +67,10 @@ def connect(config: Config, *, write: bool = False) -> Databases:
         except ConfigError as problem:
             errors[database] = problem.message
             known = False
-        del uuid
+    if both := _same_place(addresses, mappings):
+        errors |= both
+        addresses = {name: address for name, address in addresses.items() if name not in both}
+        known = False
     identity = _identity(addresses, mappings)
     if write and config.writer:
         account = config.writer
@@ -84,6 +93,29 @@ def mapped_cells(api: Address) -> list[tuple[str, str, str]]:
         if label in {taken for taken, _, _ in found}:
             label = str(uuid)  # cell names need not be unique
         found.append((label, str(uuid), str(url)))
+    return found
+
+
+def _twins(api: Address) -> set[str]:
+    """UUIDs of cells whose database an older cell has, as far as the texts of their URLs tell."""
+    dialect = dialect_of(api)
+    connection = dialect.connect(api)
+    table = MAPPINGS[0]
+    try:
+        rows = dialect.select(connection, f"SELECT DISTINCT t.uuid FROM {table} t JOIN {table} o ON {TWINS}")
+    finally:
+        connection.close()
+    return {str(uuid) for (uuid,) in rows}
+
+
+def _same_place(addresses: Mapping[str, Address], mappings: list[tuple[str, str, str]]) -> dict[str, str]:
+    """Cells that are not known as twins, and still are where another is: what their URLs expand to tells."""
+    seen: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for name, _, _ in mappings:
+        address = addresses.get(cell_database(name))
+        if address is not None and (first := seen.setdefault(_place(address), name)) != name:
+            found[cell_database(name)] = f"it is the database of {first} as well: two cells are mapped to one database"
     return found
 
 

@@ -152,7 +152,7 @@ class CloudSession:
                     connections=connections,
                     elsewhere=self.elsewhere,
                 )
-                one = confirm(checks, {name: rows}, collector, self.config.ages)
+                one = confirm(checks, {name: rows}, collector, self.config.thresholds)
                 found.rows |= one.rows
                 found.unknown |= one.unknown
             return found

@@ -187,8 +187,8 @@ def asked(
     with closing(_Opened(folder, manifest.now)) as opened:
         manifest = judged(manifest, checks.values(), opened)
         query = opened(manifest.failed())
-        rows, results = ask(checks.values(), query, manifest, config.ages)
-        held, notes = too_young(checks.values(), query, manifest, config.ages, rows) if young else ({}, ())
+        rows, results = ask(checks.values(), query, manifest, config.thresholds)
+        held, notes = too_young(checks.values(), query, manifest, config.thresholds, rows) if young else ({}, ())
         return CheckResults(rows, results, manifest, held, notes)
 
 

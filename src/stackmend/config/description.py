@@ -44,6 +44,7 @@ def describe(config: Config, problems: Sequence[ConfigError]) -> dict[str, objec
         "state": {"directory": str(config.state), "journal": _redacted(config.journal_url, "[state] journal")},
         "limits": asdict(config.limits),
         "ages": {check: dict(ages) for check, ages in config.ages.items()},
+        "counts": {check: dict(counts) for check, counts in config.counts.items()},
         "severities": {check: severity.value for check, severity in config.severities.items()},
         "problems": [{"message": problem.message, "hint": problem.hint} for problem in problems],
     }

@@ -72,6 +72,11 @@ Ages = Annotated[
     _kind("table", f"be a table of seconds, from 0 to {_OLDEST} (a year)", "[ages.{key}] and idle = 600"),
 ]
 
+Counts = Annotated[
+    dict[str, Annotated[int, Meta(ge=1)]],
+    _kind("table", "be a table of whole numbers, 1 or more", "[counts.{key}] and many = 1000"),
+]
+
 
 class Section:
     """One table of the file. It may contain passwords, so its repr shows no values."""
@@ -361,6 +366,7 @@ class ConfigDocument(Section):
     plans: Plans = field(default_factory=Plans)
     limits: LimitsSection = field(default_factory=LimitsSection)
     ages: dict[str, Ages] = field(default_factory=dict)
+    counts: dict[str, Counts] = field(default_factory=dict)
     severities: dict[str, SeverityName] = field(default_factory=dict)
 
 
@@ -419,6 +425,9 @@ def of_checks() -> dict[str, Key]:
     """The tables whose keys are names of checks -> the description of each key."""
     return {
         "ages": Key("NAME", Annotated[Ages, documented("seconds, for each age on the page of the check NAME")], {}),
+        "counts": Key(
+            "NAME", Annotated[Counts, documented("a number, for each count on the page of the check NAME")], {}
+        ),
         "severities": Key(
             "NAME",
             Annotated[SeverityName, documented("how bad findings of the check NAME are at this site")],

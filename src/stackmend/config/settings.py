@@ -82,6 +82,7 @@ class Config:
     journal: str = field(default="", repr=False)
     limits: Limits = field(default_factory=Limits)
     ages: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     severities: Mapping[str, Severity] = field(default_factory=dict)  #: by check, where the site has its own
     key: Path | None = None  #: signs plans
     trusted: tuple[Path, ...] = ()  #: public keys whose plans are trusted
@@ -91,6 +92,11 @@ class Config:
     offline: bool = False  #: a bundle: accounts of the environment are of another cloud
     root: Path = Path("/")  #: the root of the files named in cell URLs (ssl_ca)
     found: Discovered | None = field(default=None, repr=False)  #: what the services' own files said
+
+    @property
+    def thresholds(self) -> Mapping[str, Mapping[str, int]]:
+        """The ages and counts of checks; no check has one of each by the same name."""
+        return {name: {**self.ages.get(name, {}), **self.counts.get(name, {})} for name in {*self.ages, *self.counts}}
 
     @property
     def journal_url(self) -> str:
@@ -267,7 +273,8 @@ def _from_toml(path: Path) -> Config:
         else default_state(),
         journal=state.journal,
         limits=Limits(**asdict(document.limits)),
-        ages=_ages(document.ages, path),
+        ages=_thresholds(document.ages, "age", path),
+        counts=_thresholds(document.counts, "count", path),
         severities=_severities(document.severities, path),
         origin=str(path),
         keys=here,
@@ -332,16 +339,17 @@ def _refuse_unknown_checks(names: Collection[str], section: str, path: Path) -> 
             raise unknown(f"check {check} under [{section}]", check, known, path)
 
 
-def _ages(values: Mapping[str, Mapping[str, int]], path: Path) -> Mapping[str, Mapping[str, int]]:
-    """The ages, each one that the check has."""
+def _thresholds(values: Mapping[str, Mapping[str, int]], kind: str, path: Path) -> Mapping[str, Mapping[str, int]]:
+    """The ages or counts, each one that the check has."""
     if not values:
         return {}
     from stackmend.engine.auditing import catalogue
 
-    _refuse_unknown_checks(values, "ages", path)
+    _refuse_unknown_checks(values, f"{kind}s", path)
     known = catalogue.every_check()
-    for check, ages in values.items():
-        for age in ages:
-            if age not in known[check].ages:
-                raise unknown(f"age {age} of check {check}", age, set(known[check].ages), path)
+    for check, own in values.items():
+        there = set(known[check].ages if kind == "age" else known[check].counts)
+        for name in own:
+            if name not in there:
+                raise unknown(f"{kind} {name} of check {check}", name, there, path)
     return values

@@ -43,9 +43,10 @@ class Check:
     """One inconsistency of the catalogue. The docstring of its module is its page.
 
     ``sql`` runs on the collected tables (see :mod:`stackmend.tables`); each row it returns is a finding, and no row
-    means consistent. It may use ``$now`` (timestamp, UTC) and one timestamp ``$name`` for each entry of ``ages``, bound
-    to *now minus that many seconds*. It must return the columns of ``key``, every finding column that ``reads`` refers
-    to, the ``resource`` column, and whatever the message and the repairs use.
+    means consistent. It may use ``$now`` (timestamp, UTC), one timestamp ``$name`` for each entry of ``ages``, bound to
+    *now minus that many seconds*, and one number ``$name`` for each entry of ``counts``. It must return the columns of
+    ``key``, every finding column that ``reads`` refers to, the ``resource`` column, and whatever the message and the
+    repairs use.
 
     ``reads`` names every table the SQL uses, and which of its rows decide one finding. The verdict on a key must not
     depend on any other row: tests/properties proves that for every check.
@@ -64,6 +65,7 @@ class Check:
     codes: Mapping[str, str] = field(default_factory=dict)
     status: Status = Status.STABLE
     ages: Mapping[str, int] = field(default_factory=dict)  #: seconds; configurable per site
+    counts: Mapping[str, int] = field(default_factory=dict)  #: numbers from which it counts; configurable per site
     #: the :attr:`ages` that are part of what is wrong: how long a passing state, or the silence of a heartbeat, is
     #: normal. A younger row is healthy; within any other age it is suspected (``--include-young``)
     lasting: frozenset[str] = frozenset()

@@ -81,6 +81,7 @@ def record(shown: Check, docstring: str | None, area: str, repairs: tuple[Repair
         "reads": sorted(shown.reads),
         "needs": sorted(shown.needs | services(shown.reads)),
         "ages": dict(shown.ages),
+        "counts": dict(shown.counts),
         "repairs": [{"name": repair.name, "risk": repair.risk.value} for repair in repairs],
     }
 

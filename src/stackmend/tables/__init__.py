@@ -70,6 +70,7 @@ class Table:
     label: str = ""
     join: str = ""  #: JOIN clause within the same database; the table itself is then aliased ``t``
     where: str = ""  #: condition on the rows to collect, in SQL common to all dialects; the table is aliased ``t``
+    group: str = ""  #: GROUP BY, if the database counts in place of sending rows; a HAVING may follow
     optional: bool = False  #: missing in some supported release: no rows there
     bulk: bool = True  #: False: too large for an audit, read only to confirm findings
     constant: tuple[str, str] | None = None  #: (column, value) added to every row
@@ -102,6 +103,26 @@ def times(*names: str) -> tuple[Column, ...]:
 
 
 DELETED = Column("deleted", ColumnType.DELETED)
+
+
+def kept(
+    service: str, name: str, label: str, ended: str = "t.deleted_at", where: str = "t.deleted <> 0", child: str = ""
+) -> Table:
+    """Rows that ended and are still there, counted by the database: one row for each day on which some ended."""
+    return Table(
+        service=service,
+        name=name,
+        label=label,
+        constant=("child", child or name),
+        columns=(
+            Column("number", ColumnType.INT, expr="COUNT(*)"),
+            Column("oldest", ColumnType.TIME, expr=f"MIN({ended})"),
+            Column("newest", ColumnType.TIME, expr=f"MAX({ended})"),
+        ),
+        where=f"{where} AND {ended} >= '1990-01-01'",  # neither NULL nor MariaDB's date of zeros
+        group=f"SUBSTR({ended}, 1, 10)",
+        optional=True,
+    )
 
 
 @cache

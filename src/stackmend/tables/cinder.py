@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from stackmend.tables import DELETED, Column, ColumnType, Table, bools, ints, text, times
+from stackmend.tables import DELETED, Column, ColumnType, Table, bools, ints, kept, text, times
 
 #: tables whose rows Cinder marks deleted together with the volume (services 1.4, VOLUME_DEPENDENT_MODELS)
 VOLUME_CHILDREN = (
@@ -62,6 +62,9 @@ TARGET = "target:"
 BACKUPS_OWN = ("backup-vol-", "backup-snap-")
 _OWN_VOLUME, _OWN_SNAPSHOT = (f"COALESCE(t.display_name, '') LIKE '{name}%'" for name in BACKUPS_OWN)
 _COUNTS = f"CASE WHEN COALESCE(t.migration_status, '') LIKE '{TARGET}%' THEN 0 WHEN {_OWN_VOLUME} THEN NULL ELSE 1 END"
+
+#: tables that grow with what is done in a cloud
+PURGED = ("volumes", "snapshots", "backups", "volume_attachment", "volume_glance_metadata", "reservations")
 
 _TIMELESS = "t.deleted <> 0 AND t.deleted_at IS NULL"
 _ORPHANED = "p.deleted <> 0 AND t.deleted = 0"
@@ -262,6 +265,7 @@ TABLES = (
     _halfway("backup_metadata", "backup", _ORPHANED, "p", "JOIN backups p ON p.id = t.backup_id"),
     _halfway("volume_attachment", "attachment", _TIMELESS),
     _halfway("attachment_specs", "attachment", _ORPHANED, "p", "JOIN volume_attachment p ON p.id = t.attachment_id"),
+    *(kept("cinder", name, "cinder_kept_deleted") for name in PURGED),
     *(_leftover(name) for name in VOLUME_CHILDREN),
     *(
         _leftover(name, f"JOIN {parent} m ON m.id = t.{column} JOIN volumes p ON p.id = m.volume_id", "m.volume_id")

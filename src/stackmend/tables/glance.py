@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from stackmend.tables import DELETED, Column, Table, ints, text, times
+from stackmend.tables import DELETED, Column, Table, ints, kept, text, times
 
 #: of a location what kind of store it is in; the rest of it may hold an account of the store, or be encrypted
 _SCHEME = """CASE WHEN t.value LIKE 'file:%' THEN 'file' WHEN t.value LIKE 'rbd:%' THEN 'rbd'
@@ -67,6 +67,7 @@ TABLES = (
         where="t.deleted = 0",
     ),
     *map(_leftover, IMAGE_CHILDREN),
+    *(kept("glance", name, "glance_kept_deleted") for name in (*IMAGE_CHILDREN, "tasks")),
 )
 
 SECRETS = {("glance", "image_locations"): ("value", "meta_data")}

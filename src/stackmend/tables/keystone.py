@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from stackmend.tables import Table, bools, text
+from stackmend.tables import Table, bools, kept, text
 
 TABLES = (
     Table(
@@ -29,4 +29,6 @@ TABLES = (
         join="LEFT JOIN id_mapping m ON m.public_id = t.user_id",
         where="m.public_id IS NULL",
     ),
+    kept("keystone", "trust", "keystone_kept_trusts", where="t.deleted_at IS NOT NULL", child="deleted"),
+    kept("keystone", "trust", "keystone_kept_trusts", "t.expires_at", "t.deleted_at IS NULL", "expired"),
 )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from stackmend.tables import DELETED, Column, ColumnType, Table, bools, ints, text, times
+from stackmend.tables import DELETED, Column, ColumnType, Table, bools, ints, kept, text, times
 
 #: ``deleted`` is neither 0 nor the row's own id: a mark that Nova never makes (RW4)
 MISMARKED = Column("mismarked", ColumnType.BOOL, expr="t.deleted <> 0 AND t.deleted <> t.id")
@@ -74,6 +74,22 @@ def _orphan(name: str, row: str, uuid: str, expires: str) -> Table:
         join=f"LEFT JOIN instances p ON p.uuid = t.{uuid}",
         where="p.id IS NULL" + (" AND t.deleted = 0" if name == "instance_id_mappings" else ""),
         optional=True,
+    )
+
+
+#: tables from which servers and their parts are archived, as far as they are marked deleted one by one
+ARCHIVED = ("instances", "block_device_mapping", "instance_faults", "instance_id_mappings")
+
+
+def _of_servers(name: str, label: str, floor: int, where: str = "") -> Table:
+    """How many rows of a table each server has, of those that have at least ``floor``, counted in an index."""
+    return Table(
+        service="nova",
+        name=name,
+        label=label,
+        columns=(Column("instance_uuid", expr="t.instance_uuid"), Column("number", ColumnType.INT, expr="COUNT(*)")),
+        where=where or "t.instance_uuid IS NOT NULL",
+        group=f"t.instance_uuid HAVING COUNT(*) >= {floor}",
     )
 
 
@@ -257,6 +273,11 @@ TABLES = (
     *(_leftover(n, row, uuid, "p.deleted <> 0") for n, (row, uuid) in HARD_CHILDREN.items()),
     *(_leftover(n, "t.id", "instance_uuid", "p.deleted <> 0", "nova_archive_blockers") for n in _FORGOTTEN),
     *(_orphan(name, *columns) for name, columns in ORPHANED.items()),
+    *(kept("nova", name, "nova_kept_deleted") for name in ARCHIVED),
+    # the archive itself: every server in it brings a dozen rows of other tables with it
+    kept("nova", "shadow_instances", "nova_kept_archived", where="t.deleted_at IS NOT NULL"),
+    _of_servers("instance_faults", "nova_faults_of_servers", 20, "t.deleted = 0"),
+    _of_servers("instance_actions", "nova_actions_of_servers", 500),
 )
 
 SECRETS = {

@@ -12,11 +12,43 @@ _SAME_QUEUE = (
     " = SUBSTR(t.transport_url, INSTR(t.transport_url, '@') + 1)"
 )
 
+
+def _database(cell: str) -> str:
+    """SQL for where the database of a cell is, as its URL says it, whatever the account and the options."""
+    url = f"{cell}.database_connection"
+    end = f"CASE WHEN INSTR({url}, '?') > INSTR({url}, '@') THEN INSTR({url}, '?') - INSTR({url}, '@') - 1"
+    place = f"SUBSTR({url}, INSTR({url}, '@') + 1, {end} ELSE LENGTH({url}) END)"
+    # HEX: names of databases that differ in case are different ones
+    return f"HEX(REPLACE({place}, ':3306/', '/'))"
+
+
+#: an older cell ``o`` has the database of cell ``t``; the URLs in a bundle are reduced to names, which prove nothing
+TWINS = f"{_database('o')} = {_database('t')} AND o.id < t.id AND t.database_connection LIKE '%://%'"
+
 TABLES = (
     Table(
         service="nova_api",
         name="cell_mappings",
-        columns=(*ints("id"), *text("uuid", "name"), *bools("disabled")),
+        columns=(
+            *ints("id"),
+            *text("uuid", "name"),
+            *bools("disabled"),
+            # the oldest mapping that leads to the same database: what is there is read once, under its name
+            Column("first_id", ColumnType.INT, expr="COALESCE(MIN(o.id), t.id)"),
+        ),
+        join=f"LEFT JOIN cell_mappings o ON {TWINS}",
+        group="t.id, t.uuid, t.name, t.disabled",
+    ),
+    Table(
+        service="nova_api",
+        name="cell_mappings",
+        label="nova_api_servers_of_twins",
+        columns=(
+            Column("id", ColumnType.INT, expr="t.id"),
+            Column("servers", ColumnType.INT, expr="COUNT(DISTINCT s.id)"),
+        ),
+        join=f"JOIN cell_mappings o ON {TWINS} LEFT JOIN instance_mappings s ON s.cell_id = t.id",
+        group="t.id",
     ),
     # compared by the database: the URLs hold passwords
     Table(

@@ -63,16 +63,19 @@ VIEWS: Mapping[str, View] = {
                AND s.uuid NOT IN (SELECT m.instance_uuid FROM moves m WHERE m.instance_uuid IS NOT NULL)
                AND s.uuid NOT IN (SELECT a.uuid FROM acting_servers a WHERE a.uuid IS NOT NULL)""",
     ),
-    # cells by the names used here (stackmend.app.discovery)
+    # cells by the names used here (stackmend.app.discovery); several mappings to one database are one cell, of which
+    # one mapping is the main one
     "cells": View(
         needs=("nova_api_cell_mappings",),
         sql=f"""
-            SELECT id, CASE WHEN uuid = {_MARKER} THEN 'cell0'
-                            WHEN COALESCE(name, '') = '' OR ROW_NUMBER() OVER (
-                                PARTITION BY CASE WHEN uuid = {_MARKER} THEN 'cell0' ELSE name END
-                                ORDER BY id) > 1 THEN uuid
-                            ELSE name END AS cell
-              FROM nova_api_cell_mappings""",
+            SELECT m.id, n.cell, m.id = m.first_id AS main
+              FROM nova_api_cell_mappings m
+              JOIN (SELECT id, CASE WHEN uuid = {_MARKER} THEN 'cell0'
+                                    WHEN COALESCE(name, '') = '' OR ROW_NUMBER() OVER (
+                                        PARTITION BY CASE WHEN uuid = {_MARKER} THEN 'cell0' ELSE name END
+                                        ORDER BY id) > 1 THEN uuid
+                                    ELSE name END AS cell
+                      FROM nova_api_cell_mappings) n ON n.id = m.first_id""",
     ),
     # R3: the deleted set (rows still in the table, marked deleted)
     "deleted_servers": View(

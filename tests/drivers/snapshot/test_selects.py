@@ -9,8 +9,8 @@ from sqlglot import exp
 
 from stackmend.drivers.database.dialects import Address, TableInfo, dialect_of
 from stackmend.drivers.database.dialects.rights import Visibility
-from stackmend.drivers.snapshot.selects import missing, select, unseen
-from stackmend.tables import Column, Table, tables
+from stackmend.drivers.snapshot.selects import missing, read_columns, select, unseen
+from stackmend.tables import Column, ColumnType, Table, tables
 
 PARTS = [part for parts in tables().values() for part in parts]
 SERVICES = ["mysql", "sqlite"]  # MariaDB is of the first dialect
@@ -73,6 +73,23 @@ def test_a_release_without_a_column_gets_what_that_means_there() -> None:
     assert unseen(part, old, whole) == ()
     where = {release: _plain(part, known).partition(" WHERE ")[2] for release, known in (("old", old), ("new", new))}
     assert where == {"old": "((CASE WHEN t.name = 'x' THEN 0 ELSE 1 END) <> 0)", "new": "(t.use_quota <> 0)"}
+
+
+def test_a_database_counts_in_place_of_sending_rows() -> None:
+    """Rows are grouped after they were selected, also where only those of some findings are read again."""
+    part = Table(
+        service="nova", name="faults", where="t.deleted = 0", group="t.server HAVING COUNT(*) >= 3",
+        columns=(Column("server", expr="t.server"), Column("number", ColumnType.INT, expr="COUNT(*)")),
+    )  # fmt: skip
+    known = {"faults": TableInfo(columns={"server": "", "deleted": ""}, key=())}
+    address = Address("sqlite", "/nowhere/cell1.db")
+    narrowed = select(dialect_of(address), address, part, known, "t.server = 'a'")
+
+    ends = " GROUP BY t.server HAVING COUNT(*) >= 3"
+    assert _plain(part, known).endswith(f" WHERE (t.deleted = 0){ends}")
+    assert narrowed is not None
+    assert narrowed.plain.endswith(f" WHERE (t.deleted = 0) AND (t.server = 'a'){ends}")
+    assert read_columns(part) == {"faults": frozenset({"server", "deleted"})}
 
 
 def _plain(part: Table, known: dict[str, TableInfo]) -> str:

@@ -114,6 +114,10 @@ class CloudRows(ABC):
             what = f"{table}.{', '.join(columns)}" if columns else f"the table {table}"
             raise AbsentError(f"{schemas.service_of(database)} of {self.release} does not have {what}")
 
+    def quoted(self, name: str) -> str:
+        """The name of a table or column, for a statement."""
+        return self._statements.quote(name)
+
     def insert(self, database: str, table: str, **values: Any) -> Any:
         """Insert what the release has of a row; returns its ``id``, given or assigned."""
         values = self._fitting(database, table, values)

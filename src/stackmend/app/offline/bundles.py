@@ -108,6 +108,7 @@ def _bundle(base: Config, paths: tuple[str, ...], found: Sequence[Dumped], unrea
         cells={name: _address(one) for name, one in cells.items()},
         unread=problems,
         ages=base.ages,
+        counts=base.counts,
         state=base.state,
         journal=base.journal,
         origin=", ".join(paths),

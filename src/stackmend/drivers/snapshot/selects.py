@@ -35,7 +35,7 @@ class Select:
 def read_columns(table: Table) -> dict[str, frozenset[str]]:
     """Each table that is read to collect one, with the columns that are read of it."""
     names = {"t": table.name} | {alias: name for name, alias in _JOINED.findall(table.join)}
-    told = _NAMED.findall(" ".join((table.join, table.where, *(column.expr for column in table.columns))))
+    told = _NAMED.findall(" ".join((table.join, table.where, table.group, *(column.expr for column in table.columns))))
     told += [("t", column.name) for column in table.columns if not column.expr]
     told += _NAMED.findall(" ".join(table.absent.values()))
     found: dict[str, set[str]] = {}
@@ -122,6 +122,8 @@ def select(
     conditions = [c for c in (table.where, narrow) if c]
     if conditions:
         source += " WHERE " + " AND ".join(f"({c})" for c in conditions)
+    if table.group:
+        source += f" GROUP BY {table.group}"
     more = f", t.{dialect.quote('network_info')}" if document else ""
     text = ", ".join(f"COALESCE({v}, '{NULL}')" for v in values)
     return Select(

@@ -195,11 +195,14 @@ def _missing(check: Check, manifest: Manifest) -> list[str]:
     return found
 
 
-def parameters(check: Check, now: str, ages: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, datetime]:
-    """``$now`` and the thresholds of a check; ``ages``: check -> name -> seconds, as configured for the site."""
+def parameters(
+    check: Check, now: str, ages: Mapping[str, Mapping[str, int]] | None = None
+) -> dict[str, datetime | int]:
+    """``$now`` and the thresholds of a check; ``ages``: check -> name -> seconds or number, as configured."""
     moment = datetime.fromisoformat(now).replace(tzinfo=None)
-    own = {**check.ages, **{k: v for k, v in (ages or {}).get(check.name, {}).items() if k in check.ages}}
-    return {"now": moment} | {name: moment - timedelta(seconds=seconds) for name, seconds in own.items()}
+    site = (ages or {}).get(check.name, {})
+    own = {name: moment - timedelta(seconds=site.get(name, usual)) for name, usual in check.ages.items()}
+    return {"now": moment, **own, **{name: site.get(name, usual) for name, usual in check.counts.items()}}
 
 
 def ask(

@@ -18,8 +18,8 @@ The mapping of a new cell was made from a copy of another one's URLs.
 ## Repair and its risk
 None: only you know the right URL. Restart the services of Nova's API and its conductors afterwards. Never delete a cell
 that servers are mapped to. cell0 has no hosts and needs no queue. The URLs stay in the database, which compares them
-itself. A missing cell0, and a database that does not answer or is another cell's, are told by every audit before any
-check; a disabled cell with servers is no damage.
+itself. Two cells with one database are `cell-database-shared`. A missing cell0, and a database that does not answer or
+is another cell's copy, are told by every audit before any check; a disabled cell with servers is no damage.
 """
 
 from stackmend.model.check import Check, Severity
@@ -44,5 +44,6 @@ CHECK = Check(
           JOIN nova_api_cell_mappings m ON m.id = q.id
           JOIN cells c ON c.id = q.id
           JOIN cells o ON o.id = q.other_id
+         WHERE NULLIF(c.cell, o.cell) IS NOT NULL
          GROUP BY c.cell, m.uuid""",
 )

@@ -51,7 +51,7 @@ CHECK = Check(
         WITH computes AS (
             SELECT v.host, v.cell, c.id AS cell_id, v.created_at
               FROM nova_services v
-              JOIN cells c ON c.cell = v.cell
+              JOIN cells c ON c.cell = v.cell AND c.main
              WHERE NOT v.deleted AND v."binary" = 'nova-compute' AND v.host IS NOT NULL),
         hosts AS (
             SELECT host, COUNT(*) AS many, MIN(cell) AS cell, MIN(cell_id) AS cell_id, MAX(created_at) AS created_at
@@ -61,7 +61,7 @@ CHECK = Check(
           FROM hosts h
           LEFT JOIN nova_api_host_mappings m ON m.host = h.host
           LEFT JOIN cells c ON c.id = m.cell_id
-         WHERE h.many = 1 AND h.created_at < $grace AND (m.host IS NULL OR m.cell_id <> h.cell_id)
+         WHERE h.many = 1 AND h.created_at < $grace AND (m.host IS NULL OR NULLIF(h.cell, c.cell) IS NOT NULL)
         UNION ALL
         SELECT m.host, '', m.cell_id, COALESCE(c.cell, ''), 'no-host' AS code
           FROM nova_api_host_mappings m

@@ -48,7 +48,7 @@ CHECK = Check(
         SELECT s.uuid AS server, s.cell, s.host, s.vm_state, c.id AS cell_id,
                CASE WHEN m.instance_uuid IS NULL THEN 'missing' ELSE 'no-cell' END AS code
           FROM servers s
-          JOIN cells c ON c.cell = s.cell
+          JOIN cells c ON c.cell = s.cell AND c.main
           LEFT JOIN nova_api_instance_mappings m ON m.instance_uuid = s.uuid
          WHERE m.cell_id IS NULL AND s.created_at < $idle""",
 )
