@@ -22,7 +22,7 @@ from stackmend_lab.plants.cinder.records import cinder_rows_unpurged
     ],
 )
 def test_a_count_of_the_configuration_decides(cloud: Cloud, cloud_config: Path, lines: str, found: list[str]) -> None:
-    """A thousand rows in all are one finding, unless the site tolerates two thousand; both looks go by the same number."""
+    """A thousand rows in all are one finding, unless the site tolerates two thousand; both looks go by one number."""
     cinder_rows_unpurged.plant(cloud)
     with cloud_config.open("a", encoding="utf-8") as file:
         file.write(f"\n{lines}")

@@ -10,10 +10,10 @@ from stackmend_lab.cloud import CloudRows, Server
 from stackmend_lab.plants._growth import DAY, many
 
 
-def _faults(cloud: CloudRows, server: Server, number: int, deleted: int = 0) -> None:
+def _faults(cloud: CloudRows, server: Server, number: int) -> None:
     many(
         cloud, server.database, "instance_faults", number, instance_uuid=server.uuid, code=500, message="NoValidHost",
-        deleted=deleted, created_at=cloud.ago(DAY),
+        deleted=0, created_at=cloud.ago(DAY),
     )  # fmt: skip
 
 
@@ -43,16 +43,8 @@ def actions(cloud: CloudRows) -> dict[str, Any]:
     return _found(server)
 
 
-def both(cloud: CloudRows) -> dict[str, Any]:
-    """A backup that often fails."""
-    server = cloud.pick("active")
-    _actions(cloud, server, 5100)
-    _faults(cloud, server, 110)
-    return _found(server)
-
-
-VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"actions": actions, "both": both}
-NOT_REPAIRED = dict.fromkeys(("plant", "actions", "both"), "find out what fails, or is done, again and again")
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"actions": actions}
+NOT_REPAIRED = dict.fromkeys(("plant", "actions"), "find out what fails, or is done, again and again")
 
 
 def ordinary(cloud: CloudRows) -> None:
@@ -63,10 +55,8 @@ def ordinary(cloud: CloudRows) -> None:
 
 
 def deleted(cloud: CloudRows) -> None:
-    """A deleted server takes its history into the archive."""
-    server = cloud.pick("deleted")
-    _actions(cloud, server, 5100)
-    _faults(cloud, server, 110, deleted=1)
+    """A server was deleted while something recorded its faults: they go into the archive with it."""
+    _faults(cloud, cloud.pick("deleted"), 110)
 
 
 LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {"ordinary": ordinary, "deleted": deleted}
