@@ -22,7 +22,7 @@ import stackmend.workflows
 from stackmend.cli.shell import Shell
 from stackmend.config.document import reference
 from stackmend.engine.auditing.catalogue import KINDS, areas
-from stackmend.model.check import Check
+from stackmend.model.check import Check, Obstacle
 from stackmend.model.diagnosing.cause import Cause
 from stackmend.model.errors import Exit
 from stackmend.model.repair import Repair
@@ -81,6 +81,7 @@ def check_page(name: str) -> str:
         ("ages", ages),
         ("counts", counts),
         ("repairs", ", ".join(mended) or "none: it reports only"),
+        *((f"an upgrade {_weight(one)}", _obstacle(one)) for one in check.obstacles),
         ("stays as it is in", ", ".join(hindered) or "no workflow"),
     )
     table = "\n".join(f"| {left} | {right} |" for left, right in rows)
@@ -90,6 +91,15 @@ def check_page(name: str) -> str:
         sections += f"## Root causes that explain it\n\n{explained}\n"
     sql = f"## Its SQL\n\n```sql\n{inspect.cleandoc(check.sql)}\n```\n" if check.sql else ""
     return f"# {name}\n\n{parts.title}\n\n| | |\n|---|---|\n{table}\n\n{sections}{sql}"
+
+
+def _weight(shown: Obstacle) -> str:
+    return "is blocked by it" if shown.blocks else "is warned of it"
+
+
+def _obstacle(shown: Obstacle) -> str:
+    codes = ", ".join(f"`{code}`" for code in sorted(shown.codes))
+    return f"{f'{codes}: ' if codes else ''}{shown.what} ({shown.source})"
 
 
 def repair_page(name: str) -> str:

@@ -304,6 +304,23 @@ class Hooks(Section):
     ] = ()
 
 
+def _status_program(service: str) -> Meta:
+    return documented(f"how {service}-status is run here, without 'upgrade check'; default: {service}-status in PATH")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class UpgradeSection(Section):
+    """[upgrade]"""
+
+    nova: Annotated[Words, _status_program("nova")] = ()
+    placement: Annotated[Words, _status_program("placement")] = ()
+    cinder: Annotated[Words, _status_program("cinder")] = ()
+    neutron: Annotated[Words, _status_program("neutron")] = ()
+    glance: Annotated[Words, _status_program("glance")] = ()
+    keystone: Annotated[Words, _status_program("keystone")] = ()
+    timeout: Annotated[Seconds, documented("seconds that one of them may take; default 120")] = 120.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class StateSection(Section):
     """[state]"""
@@ -362,6 +379,7 @@ class ConfigDocument(Section):
     ovn: OvnSection = field(default_factory=OvnSection)
     logs: LogsSection = field(default_factory=LogsSection)
     hooks: Hooks = field(default_factory=Hooks)
+    upgrade: UpgradeSection = field(default_factory=UpgradeSection)
     state: StateSection = field(default_factory=StateSection)
     plans: Plans = field(default_factory=Plans)
     limits: LimitsSection = field(default_factory=LimitsSection)

@@ -17,6 +17,7 @@ from stackmend.config.document import (
     NiceSection,
     OvnSection,
     ReaderSection,
+    UpgradeSection,
     WriterSection,
     keys,
 )
@@ -78,6 +79,9 @@ class Config:
     ovn: OvnSettings | None = None  #: where OVN's databases are
     logs: tuple[str, ...] = ()  #: what is diagnosed if no logs are given
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: name -> command on this machine, with {host}
+    #: service -> its status program on this machine, without arguments; (): the one in PATH
+    status_programs: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _status_programs(UpgradeSection()))
+    status_timeout: float = UpgradeSection().timeout  #: seconds that one of them may take
     state: Path = field(default_factory=lambda: default_state())
     journal: str = field(default="", repr=False)
     limits: Limits = field(default_factory=Limits)
@@ -268,6 +272,8 @@ def _from_toml(path: Path) -> Config:
         ovn=_ovn(document.ovn, path),
         logs=tuple(str(here / _at_home(one, "paths in [logs]")) for one in document.logs.paths),
         hooks={name: words for name, words in asdict(document.hooks).items() if words},
+        status_programs=_status_programs(document.upgrade),
+        status_timeout=document.upgrade.timeout,
         state=here / _at_home(state.directory, f"directory in [state] of {path}")
         if state.directory
         else default_state(),
@@ -282,6 +288,10 @@ def _from_toml(path: Path) -> Config:
         trusted=tuple(here / _at_home(one, "trusted in [plans]") for one in document.plans.trusted),
         require_signature=document.plans.require_signature,
     )
+
+
+def _status_programs(section: UpgradeSection) -> dict[str, tuple[str, ...]]:
+    return {name: words for name, words in asdict(section).items() if name != "timeout"}
 
 
 def _nice(section: NiceSection) -> Nice:

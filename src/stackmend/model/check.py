@@ -39,6 +39,16 @@ NEWEST = "newest "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """What an upgrade makes of a finding (``stackmend upgrade check``)."""
+
+    what: str  #: what fails, or has to be done before: a sentence after the finding's message
+    source: str  #: the file and function of the service that says so
+    blocks: bool = True  #: the upgrade fails, or does harm; False: it does not, but this is better done before
+    codes: frozenset[str] = frozenset()  #: each ``code`` of a finding that it is about; none: all findings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One inconsistency of the catalogue. The docstring of its module is its page.
 
@@ -87,8 +97,14 @@ class Check:
     #: operations that would harm, or fail for, a server with such a finding: "move", "start", "rebuild" (on another
     #: host). Workflows leave such a server alone (:attr:`stackmend.model.workflow.Workflow.deed`)
     hinders: frozenset[str] = frozenset()
+    #: what an upgrade trips over; the first one that is about a finding counts
+    obstacles: tuple[Obstacle, ...] = ()
     #: True if the databases change one after another, so that only a second audit after --settle confirms the finding
     settle: bool = True
+
+    def obstacle(self, code: object) -> Obstacle | None:
+        """What an upgrade makes of a finding with this ``code``; None if it has nothing to do with it."""
+        return next((one for one in self.obstacles if not one.codes or code in one.codes), None)
 
 
 #: the age that is counted from the first audit that saw a finding, for what has no time of its own

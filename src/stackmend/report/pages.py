@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-from stackmend.model.check import Check
+from stackmend.model.check import Check, Obstacle
 from stackmend.model.repair import Repair
 from stackmend.report.clean import printable
 from stackmend.report.document import Document
@@ -83,7 +83,13 @@ def record(shown: Check, docstring: str | None, area: str, repairs: tuple[Repair
         "ages": dict(shown.ages),
         "counts": dict(shown.counts),
         "repairs": [{"name": repair.name, "risk": repair.risk.value} for repair in repairs],
+        "upgrade": [obstacle_record(one) | {"codes": sorted(one.codes)} for one in shown.obstacles],
     }
+
+
+def obstacle_record(shown: Obstacle) -> dict[str, object]:
+    """What an upgrade makes of a finding, as JSON values."""
+    return {"blocks": shown.blocks, "what": shown.what, "source": shown.source}
 
 
 LIST = (

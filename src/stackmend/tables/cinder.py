@@ -87,6 +87,15 @@ TABLES = (
         ),
         absent={"use_quota": _COUNTS},
     ),
+    # volumes that do not name the service that they belong to; one that is being created, or failed to be, has none yet
+    Table(
+        service="cinder",
+        name="volumes",
+        label="cinder_serviceless_volumes",
+        columns=(*text("id", "host"), *times("created_at", "updated_at")),
+        where="t.deleted = 0 AND t.service_uuid IS NULL AND t.host IS NOT NULL"
+        " AND t.status NOT IN ('creating', 'downloading', 'error', 'error_managing', 'managing')",
+    ),
     Table(
         service="cinder",
         name="volumes",

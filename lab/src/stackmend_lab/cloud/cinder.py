@@ -14,7 +14,7 @@ from stackmend_lab.cloud.world import ZONE, Emit, World
 VOLUME = (
     "id", "project_id", "user_id", "host", "size", "availability_zone", "status", "attach_status", "display_name",
     "volume_type_id", "bootable", "multiattach", "use_quota", "shared_targets", "created_at", "updated_at",
-    "launched_at", "deleted", "deleted_at",
+    "launched_at", "deleted", "deleted_at", "service_uuid",
 )  # fmt: skip
 ATTACHMENT = (
     "id", "volume_id", "instance_uuid", "attached_host", "mountpoint", "attach_status", "attach_mode", "attach_time",
@@ -85,7 +85,13 @@ def row(
     emit("cinder", "volumes", VOLUME, (
         volume, world.project(project), world.user(project), f"{cinder_host()}#{TYPE}", SIZE, ZONE, status, attached, name,
         world.volume_type, bootable, multiattach, 1, 0, created, created, created, int(deleted is not None), deleted,
+        service(world),
     ))  # fmt: skip
+
+
+def service(world: World) -> str:
+    """The uuid of the one cinder-volume."""
+    return identifier(0x71, 1, world.seed)
 
 
 def meta(emit: Emit, world: World, table: str, volume: str, key: str, value: str, deleted: str | None = None) -> None:

@@ -260,7 +260,7 @@ def _cinder(emit: Emit, world: World) -> None:
          (1, world.volume_type, "multiattach", "<is> True", world.ago(days=500), 0))  # fmt: skip
     emit("cinder", "services",
          ("id", "uuid", "host", "binary", "topic", "report_count", "disabled", "created_at", "updated_at", "deleted"),
-         (1, identifier(0x71, 1, world.seed), cinder.cinder_host(), "cinder-volume", "cinder-volume", 1, 0,
+         (1, cinder.service(world), cinder.cinder_host(), "cinder-volume", "cinder-volume", 1, 0,
           world.ago(days=500), world.ago(seconds=5), 0))  # fmt: skip
 
 

@@ -18,6 +18,11 @@ def back_end(cloud: CloudRows) -> str:
     return str(cloud.rows("cinder", sql)[0]["host"])
 
 
+def _service_uuid(cloud: CloudRows) -> str | None:
+    sql = "SELECT uuid FROM services WHERE topic = 'cinder-volume' AND deleted = 0 ORDER BY id"
+    return cloud.rows("cinder", sql)[0]["uuid"] or None
+
+
 def first_project(cloud: CloudRows) -> str:
     """A project of the cloud."""
     sql = "SELECT id FROM project WHERE is_domain = 0 ORDER BY id"
@@ -41,6 +46,7 @@ def new_volume(cloud: CloudRows, project: str = "", **values: Any) -> str:
         "project_id": project or new_project(cloud),
         "user_id": uuid.uuid4().hex,
         "host": f"{back_end(cloud)}#rbd",
+        "service_uuid": _service_uuid(cloud),
         "size": 8,
         "availability_zone": "nova",
         "status": "available",

@@ -27,7 +27,7 @@ is dead and the server's row names one that is alive, nothing is changed: use `s
 host, otherwise evacuate or relocate the server. Never delete it to tidy up.
 """
 
-from stackmend.model.check import Check, Severity
+from stackmend.model.check import Check, Obstacle, Severity
 from stackmend.tables.views import idle
 
 CHECK = Check(
@@ -42,6 +42,13 @@ CHECK = Check(
         "no-node": "Nova's API does not list the compute nodes of a host that nova_api does not map: see 'nova-manage"
         " cell_v2 list_hosts', and name nova_api under [databases]"
     },
+    obstacles=(
+        Obstacle(
+            what="nova-manage db online_data_migrations cannot fill its compute_id, and says so each time",
+            source="nova/objects/instance.py, populate_instance_compute_id",
+            blocks=False,
+        ),
+    ),
     ages={"idle": 600},
     sql="""
         SELECT s.uuid AS server, s.cell, s.host, s.node, s.vm_state,

@@ -21,7 +21,7 @@ the right owner; deletes the allocations of a consumer that is no server; delete
 exist, and empty consumers. Nothing is lost.
 """
 
-from stackmend.model.check import Check, Severity
+from stackmend.model.check import Check, Obstacle, Severity
 from stackmend.tables.views import EVERY_SERVER
 
 CHECK = Check(
@@ -42,6 +42,16 @@ CHECK = Check(
         "placement_consumers": {"uuid": "consumer"},
         "placement_resource_providers": {},
     },
+    obstacles=(
+        Obstacle(
+            codes=frozenset({"no-consumer"}),
+            what="placement-status warns of it, and the migration to Train stops: placement-manage db"
+            " online_data_migrations",
+            source="placement/cmd/status.py, _check_incomplete_consumers;"
+            " placement/db/sqlalchemy/alembic/versions/b5c396305c25",
+            blocks=False,
+        ),
+    ),
     ages={"grace": 3600},
     sql="""
         WITH nameless AS (

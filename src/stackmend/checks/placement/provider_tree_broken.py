@@ -22,7 +22,7 @@ parent_provider_id, root_provider_id FROM resource_providers;`
 devices can tell which of the providers is the topmost.
 """
 
-from stackmend.model.check import Check, Severity
+from stackmend.model.check import Check, Obstacle, Severity
 
 CHECK = Check(
     name="provider-tree-broken",
@@ -40,6 +40,14 @@ CHECK = Check(
     needs=frozenset({"placement"}),
     reads={"placement_resource_providers": {}},
     spares=frozenset({"placement_resource_providers.rootless"}),
+    obstacles=(
+        Obstacle(
+            codes=frozenset({"no-root"}),
+            what="placement-status fails on it, and so does the migration to Train",
+            source="placement/cmd/status.py, _check_root_provider_ids;"
+            " placement/db/sqlalchemy/alembic/versions/611cd6dffd7b",
+        ),
+    ),
     by_hand=(
         "find out which provider is the topmost, then clear its parent: UPDATE resource_providers SET"
         " parent_provider_id = NULL, root_provider_id = id WHERE uuid = '{provider}'"

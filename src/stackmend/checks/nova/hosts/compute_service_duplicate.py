@@ -27,7 +27,7 @@ the uuid of the right compute node. Move the servers of the wrong one first. Nev
 guests: nova-compute then refuses to start again. Hosts of Ironic are left alone: their nodes move between services.
 """
 
-from stackmend.model.check import Check, Severity
+from stackmend.model.check import Check, Obstacle, Severity
 
 CHECK = Check(
     name="compute-service-duplicate",
@@ -46,6 +46,20 @@ CHECK = Check(
     needs=frozenset({"cells"}),
     reads={"nova_services": {}, "nova_compute_nodes": {}, "nova_instances": {"host": "host"}},
     ages={"grace": 3600},
+    obstacles=(
+        Obstacle(
+            codes=frozenset({"two-hosts", "two-nodes"}),
+            what="nova-compute, which the upgrade restarts, refuses to start with the compute node of another host, or"
+            " with several of its own",
+            source="nova/compute/manager.py, _ensure_existing_node_identity and _check_for_host_rename",
+        ),
+        Obstacle(
+            codes=frozenset({"no-node"}),
+            what="if the machine is there: on an upgrade from before 2023.1 its nova-compute refuses to start",
+            source="nova/compute/manager.py, _ensure_existing_node_identity",
+            blocks=False,
+        ),
+    ),
     by_hand="{remedy}",
     sql="""
         WITH computes AS (

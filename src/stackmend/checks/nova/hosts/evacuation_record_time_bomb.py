@@ -26,7 +26,7 @@ that Nova names: if it runs on the destination, the record is right and the serv
 Do not restart nova-compute on a host with such a finding.
 """
 
-from stackmend.model.check import Check, Severity
+from stackmend.model.check import Check, Obstacle, Severity
 
 CHECK = Check(
     name="evacuation-record-time-bomb",
@@ -45,6 +45,12 @@ CHECK = Check(
         "nova_migrations": {"instance_uuid": "server"},
     },
     spares=frozenset({"nova_migrations.deleted"}),
+    obstacles=(
+        Obstacle(
+            what="the upgrade restarts nova-compute, which then destroys the guest",
+            source="nova/compute/manager.py, _destroy_evacuated_instances",
+        ),
+    ),
     ages={"idle": 600, "grace": 7200},
     lasting=frozenset({"idle", "grace"}),
     sql="""

@@ -29,7 +29,7 @@ host that has guests: it refuses to start again. Not reported: services that are
 those of Nova's APIs, which never report; and a version that is merely not the newest, as in the middle of an upgrade.
 """
 
-from stackmend.model.check import Check, Severity
+from stackmend.model.check import Check, Obstacle, Severity
 
 #: version of nova-compute -> the oldest one that its release still works with (nova/objects/service.py: each supports
 #: the release before, and the one before that if it may be skipped)
@@ -53,6 +53,24 @@ CHECK = Check(
     reads={"nova_services": {}, "cinder_services": {"host": "host"}},
     ages={"silent": 7 * 86400, "reporting": 120},
     lasting=frozenset({"silent", "reporting"}),
+    obstacles=(
+        Obstacle(
+            codes=frozenset({"old-release"}),
+            what="Nova's other services refuse to start while such a nova-compute is registered",
+            source="nova/utils.py, raise_if_old_compute",
+        ),
+        Obstacle(
+            codes=frozenset({"pins-version"}),
+            what="its version counts as the oldest of the cloud: of the next release, Nova's services refuse to start",
+            source="nova/db/main/api.py, service_get_minimum_version; nova/utils.py, raise_if_old_compute",
+        ),
+        Obstacle(
+            codes=frozenset({"silent"}),
+            what="its row stays behind at this version, which the upgrade after this one takes for the oldest",
+            source="nova/db/main/api.py, service_get_minimum_version",
+            blocks=False,
+        ),
+    ),
     by_hand="{remedy}",
     # services of APIs are registered once and never report again; Nova's API does not list them either
     sql=f"""

@@ -29,7 +29,7 @@ more; if its host is down, Nova then deletes it without the host. Do not force a
 get there: the guest runs on, on disks that may be given to others.
 """
 
-from stackmend.model.check import Check, Severity
+from stackmend.model.check import Check, Obstacle, Severity
 from stackmend.tables.views import LAST_SEEN
 
 CHECK = Check(
@@ -51,6 +51,14 @@ CHECK = Check(
         "nova_instance_actions_events": {"action_id": "nova_instance_actions.id"},
         "nova_services": {},
     },
+    obstacles=(
+        Obstacle(
+            codes=frozenset({"host-up", "host-down", "unmarked"}),
+            what="the upgrade restarts nova-compute, which then goes on with the deletion",
+            source="nova/compute/manager.py, _init_instance",
+            blocks=False,
+        ),
+    ),
     ages={"idle": 600, "grace": 1800, "alive": 600},
     lasting=frozenset({"idle", "grace", "alive"}),
     by_hand="{way}",
