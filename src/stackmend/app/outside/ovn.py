@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from stackmend.app.outside import Outside
+from stackmend.app.outside import Reader
 from stackmend.model.errors import ConfigError
 from stackmend.tables.outside.ovn import SERVICE
 
@@ -36,11 +36,4 @@ def _configured(config: Config) -> bool:
     return config.ovn is not None
 
 
-OUTSIDE = Outside(
-    service=SERVICE,
-    what="OVN's databases",
-    option="ovn",
-    configured=_configured,
-    help="also read OVN's northbound and southbound databases, and compare them with Neutron's",
-    opened=_opened,
-)
+READER = Reader(service=SERVICE, configured=_configured, opened=_opened)

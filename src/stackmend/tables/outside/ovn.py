@@ -10,8 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stackmend.tables import Column, ColumnType, Table
+from stackmend.tables.outside import Outside
 
 SERVICE = "ovn"
+
+OUTSIDE = Outside(
+    service=SERVICE,
+    what="OVN's databases",
+    option="ovn",
+    help="also read OVN's northbound and southbound databases, and compare them with Neutron's",
+)
 NORTHBOUND, SOUTHBOUND = "OVN_Northbound", "OVN_Southbound"
 #: what Neutron puts before ids of networks, segments and routers (neutron/common/ovn/utils.py: ovn_name)
 _OWN = "neutron-"
