@@ -18,7 +18,8 @@ _CHANGING = {"ALTER", "CREATE", "DROP", "RENAME", "TRUNCATE"}
 @sa.event.listens_for(sa.engine.Engine, "after_cursor_execute")
 def _halt(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
     if statement.split(None, 1)[0].upper() in _CHANGING:
-        print("carried out:", " ".join(statement.split()), flush=True)
+        sys.stdout.write(f"carried out: {' '.join(statement.split())}\n")
+        sys.stdout.flush()
         sys.stdin.readline()
 
 
