@@ -55,6 +55,7 @@ def switch(name: str, called: str = "net", revision: int = 3) -> list[str]:
     """The commands that make the logical switch of a network or segment."""
     ids = f"external_ids:neutron\\:network_name={quoted(called)}"
     return ["--", "ls-add", f"neutron-{name}", "--", "set", "Logical_Switch", f"neutron-{name}", ids,
+            "external_ids:neutron\\:provnet-network-type=vxlan", "external_ids:neutron\\:mtu=\"1450\"",
             f"external_ids:neutron\\:revision_number={quoted(revision)}"]  # fmt: skip
 
 

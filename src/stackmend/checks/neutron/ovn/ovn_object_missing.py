@@ -27,8 +27,10 @@ Neutron's own maintenance looks at revision numbers alone: where they agree, it 
 `openstack port show` does.
 
 ## Repair and its risk
-Neutron's own tool, by hand: first `neutron-ovn-db-sync-util --ovn-neutron_sync_mode log`, which changes nothing and
-logs a warning for each difference; once its log names these objects, and nothing that you do not expect, with `repair`.
+Neutron's own tool, by hand: first `neutron-ovn-db-sync-util --ovn-neutron_sync_mode log`, which changes nothing in OVN
+and logs a warning for each difference; once its log names these objects, and nothing that you do not expect, with
+`repair`. Give it the very files that Neutron itself is given: in both modes it starts ML2 with them, and makes the
+tables of free segments in Neutron's database as they say.
 It goes through the whole cloud, also deletes what OVN has and Neutron has not, and creates everything that it takes for
 missing: on a busy cloud, while objects are created or deleted, both may hit what is in progress. Stop the API of
 Neutron, or choose a quiet hour. It does not compare whether ports are up (see ovn-port-status-drift).

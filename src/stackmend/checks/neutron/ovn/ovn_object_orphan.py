@@ -24,9 +24,10 @@ at ovn-revision-ahead.
 `openstack port show <id>` says that there is none.
 
 ## Repair and its risk
-Neutron's own tool, by hand: first `neutron-ovn-db-sync-util --ovn-neutron_sync_mode log`, which changes nothing, then
-with `repair`, which deletes the object (and everything else of that kind, and creates what OVN lacks: read the log
-first). If Neutron's database is an old copy, the object is right and Neutron is wrong: a server may be using the port.
+Neutron's own tool, by hand: first `neutron-ovn-db-sync-util --ovn-neutron_sync_mode log`, which changes nothing in OVN,
+then with `repair`, which deletes the object (and everything else of that kind, and creates what OVN lacks: read the log
+first). Give it the very files that Neutron itself is given: in both modes it makes the tables of free segments as they
+say. If Neutron's database is an old copy, the object is right and Neutron is wrong: a server may be using the port.
 Do not delete anything before that is clear. What is deleted in OVN is gone, but is made again from what Neutron has.
 """
 
