@@ -37,8 +37,14 @@ class _Members:
     problems: list[str] = field(default_factory=list)
 
 
-def look(endpoint: Endpoint, database: str, wanted: Mapping[str, Collection[str]], silence: float) -> Look:
-    """The wanted columns of the wanted tables, as far as this release has them.
+def look(
+    endpoint: Endpoint,
+    database: str,
+    wanted: Mapping[str, Collection[str]],
+    silence: float,
+    keys: frozenset[str] = frozenset(),
+) -> Look:
+    """The wanted columns of the wanted tables, as far as this release has them; of maps only what is under ``keys``.
 
     The leader of a cluster is asked, or a member that is in touch with it: one that is cut off shows old rows for ever.
     SourceError if no member can be asked, with the reason for each.
@@ -49,7 +55,7 @@ def look(endpoint: Endpoint, database: str, wanted: Mapping[str, Collection[str]
         there = {
             name: frozenset(columns) & (known[name] | _ALWAYS) for name, columns in wanted.items() if name in known
         }
-        selects = [Select(name, tuple(sorted(columns))) for name, columns in sorted(there.items())]
+        selects = [Select(name, tuple(sorted(columns)), keys) for name, columns in sorted(there.items())]
         found = connection.read(database, selects)
     rows = {one.table: some for one, some in zip(selects, found, strict=True)}
     return Look(rows, there, str(connection.remote), leads)

@@ -89,12 +89,14 @@ class OvnTables:
 
     def _look(self, database: str) -> Look:
         wanted: dict[str, set[str]] = {}
+        keys: set[str] = set()
         for label in outside():
             if self.serves(label):
                 name, table, columns = _parts(label)
+                keys.update(column.key for column in columns)
                 if name == database:
                     wanted.setdefault(table, set()).update(column.source for column in columns)
-        return look(self._endpoints[database], database, wanted, self._silence)
+        return look(self._endpoints[database], database, wanted, self._silence, frozenset(keys))
 
 
 @dataclass(slots=True)

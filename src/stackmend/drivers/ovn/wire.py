@@ -33,6 +33,7 @@ class Select:
 
     table: str
     columns: tuple[str, ...]
+    keys: frozenset[str] = frozenset()  #: of columns that are maps: what is kept of them
 
     def operation(self) -> dict[str, object]:
         """As in a transaction."""
@@ -49,6 +50,7 @@ class Connection:
         self.remote, self._silence = remote, silence
         self._numbers = count()
         self._unread = bytearray()
+        self._keys: frozenset[str] = frozenset()
         self._until = time.monotonic() + LONGEST
         self._socket = connected(remote, keys, silence)
         self._socket.settimeout(silence)
@@ -72,6 +74,7 @@ class Connection:
 
     def read(self, database: str, wanted: Sequence[Select]) -> list[list[Row]]:
         """The rows of these tables, all of one moment: one transaction, of nothing but selects."""
+        self._keys = frozenset().union(*(one.keys for one in wanted))
         results = self._call("transact", [database, *(one.operation() for one in wanted)])
         if not isinstance(results, list):
             raise self._strange("the answer to a transaction is not a list")
@@ -103,7 +106,7 @@ class Connection:
     def _receive(self) -> dict[str, object]:
         """The next message; messages follow one another without anything between them."""
         tried = 0
-        decoder = json.JSONDecoder()
+        decoder = json.JSONDecoder(object_hook=self._lean)
         while True:
             size = len(self._unread)
             # parsed again only at twice its length, or if nothing follows: a long answer would else be parsed for ever
@@ -132,6 +135,13 @@ class Connection:
             self._unread += part
             if len(self._unread) > LARGEST:
                 raise SourceError(f"{self.remote}: the answer is longer than {LARGEST >> 20} MiB, and was not read")
+
+    def _lean(self, row: dict[str, object]) -> dict[str, object]:
+        """A row without what nobody asked for in its maps, made while the rest is still text: a third of the memory."""
+        for name, value in row.items():
+            if isinstance(value, list) and len(value) == 2 and value[0] == "map":
+                row[name] = ["map", [pair for pair in value[1] if pair[0] in self._keys]]
+        return row
 
     def _is_quiet(self) -> bool:
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():

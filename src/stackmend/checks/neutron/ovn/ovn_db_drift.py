@@ -29,9 +29,10 @@ log of Neutron: `Maintenance task: Failed to fix`.
 ## Repair and its risk
 By hand. First look into Neutron's log for the reason, at the time of the maintenance: as long as it lasts, every repair
 fails alike. Changing the object in Neutron (its description, for example) makes Neutron write it to OVN at once. For
-many objects: `neutron-ovn-db-sync-util --ovn-neutron_sync_mode log`, which changes nothing in OVN; then, once its
-log names nothing that you do not expect, with `repair`. Give it the very files that Neutron itself is given. It does not compare whether ports are up, nor on which host they are.
-Never write the numbers by SQL: then nobody knows any more that OVN is behind.
+many objects: `neutron-ovn-db-sync-util --ovn-neutron_sync_mode log`, which changes nothing in OVN; then, once its log
+names nothing that you do not expect, with `repair`. Give it the very files that Neutron itself is given. It compares
+neither whether ports are up, nor on which host they are. Never write the numbers by SQL: then nobody knows any more
+that OVN is behind.
 """
 
 from stackmend.model.check import Check, Severity
