@@ -136,7 +136,7 @@ def _live(
 ) -> Report:
     with scratch("audit") as name:
         folder = Path(name)
-        manifest = session.collector().collect(_labels(chosen), folder, progress)
+        manifest = session.collector(replicas=True).collect(_labels(chosen), folder, progress)
         answer = _ask(chosen, folder, manifest, session.config, about, young)
     rows, results, manifest = answer.rows, answer.results, answer.manifest
     _settle(session, chosen, rows, manifest, settle, progress)

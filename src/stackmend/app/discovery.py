@@ -34,6 +34,7 @@ class Databases:
     errors: Mapping[str, str] = field(default_factory=dict)
     cells_known: bool = False  #: cell_mappings was read, and every cell of it has an address
     identity: str = ""  #: identifies this cloud by its addresses: the same from every host that uses the same names
+    replicas: Mapping[str, Address] = field(default_factory=dict)  #: by name, where whole tables are read
     lease: str = ""  #: identifies it by its contents, whatever names it is reached by; a copy has the same
 
 
@@ -72,10 +73,11 @@ def connect(config: Config, *, write: bool = False) -> Databases:
         addresses = {name: address for name, address in addresses.items() if name not in both}
         known = False
     identity = _identity(addresses, mappings)
+    replicas = config.replica.of(addresses) if config.replica else {}
     if write and config.writer:
         account = config.writer
         addresses = {name: a.under(account.username, account.password) for name, a in addresses.items()}
-    return Databases(addresses, errors, known, identity, _lease(mappings) or identity)
+    return Databases(addresses, errors, known, identity, replicas, _lease(mappings) or identity)
 
 
 def mapped_cells(api: Address) -> list[tuple[str, str, str]]:

@@ -73,8 +73,8 @@ class CloudSession:
         """The same cloud, with these tables read elsewhere."""
         return replace(self, elsewhere=elsewhere)
 
-    def collector(self) -> DatabaseCollector:
-        """A collector of everything."""
+    def collector(self, *, replicas: bool = False) -> DatabaseCollector:
+        """A collector of everything; with ``replicas`` it copies tables from these, and still confirms on primaries."""
         known = self.databases
         return DatabaseCollector(
             known.addresses,
@@ -82,6 +82,8 @@ class CloudSession:
             cells_known=known.cells_known,
             elsewhere=self.elsewhere,
             nice=self.config.nice,
+            replicas=known.replicas if replicas else None,
+            max_lag=self.config.replica.max_lag if self.config.replica else 0.0,
         )
 
     def without(self, failed: Mapping[str, str]) -> CloudSession:

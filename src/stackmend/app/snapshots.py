@@ -82,7 +82,7 @@ def create(
         elif session is not None:
             wanted = labels().union(*(of_service(service) for service in outside))
             with apis.standing_in(config, session) as (session, _), beside(session, outside) as session:
-                manifest = session.collector().collect(wanted, folder, progress)
+                manifest = session.collector(replicas=True).collect(wanted, folder, progress)
         else:
             manifest = _empty()
             write_manifest(manifest, folder)

@@ -40,6 +40,7 @@ def describe(config: Config, problems: Sequence[ConfigError]) -> dict[str, objec
         },
         "reader": _name(config.reader),
         "writer": _name(config.writer),
+        "replica": _replica(config),
         "libvirt": config.libvirt,
         "state": {"directory": str(config.state), "journal": _redacted(config.journal_url, "[state] journal")},
         "limits": asdict(config.limits),
@@ -99,6 +100,18 @@ def _redacted(url: str | None, what: str) -> str | None:
 
 def _name(account: DatabaseAccount | None) -> str | None:
     return account.username if account else None
+
+
+def _replica(config: Config) -> dict[str, object] | None:
+    found = config.replica
+    if found is None:
+        return None
+    return {
+        "host": found.host or None,
+        "hosts": dict(found.hosts),
+        "username": found.username or None,
+        "max_lag": found.max_lag,
+    }
 
 
 def _clouds(found: Discovered) -> Iterator[Path]:

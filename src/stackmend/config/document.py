@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from stackmend.drivers.api.session import TIMEOUT
 from stackmend.drivers.database.patience import SILENCE
+from stackmend.drivers.database.replicas import MAX_LAG
 from stackmend.drivers.snapshot.pace import Nice
 from stackmend.model.objects.disks import INSTANCES
 from stackmend.model.objects.images import DATADIR
@@ -64,6 +65,7 @@ Destination = Annotated[
 ]
 FolderPath = Annotated[str, _kind("text", "begin with a slash", '{key} = "{default}"', pattern=r"\A/.*[^/]/*\Z")]
 Cells = Annotated[dict[str, Filled], _kind("text", "hold texts", 'name = "URL", a line each')]
+Places = Annotated[dict[str, Filled], _kind("text", "hold texts", '"db1" = "db2:3306", a line each')]
 SeverityName = Annotated[
     Literal["error", "warning", "info"], _kind("severity", "be error, warning or info", '{key} = "warning"')
 ]
@@ -133,6 +135,24 @@ class WriterSection(Section):
     ] = ""
     password: Annotated[Text, documented("its password")] = ""
     same_account: Annotated[Switch, documented("true: the accounts of [databases] also write; default false")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ReplicaSection(Section):
+    """[replica]"""
+
+    host: Annotated[
+        Filled, documented("HOST or HOST:PORT of a replica of every database server: audits and snapshots read there")
+    ] = ""
+    username: Annotated[Filled, documented("account used there; default: the one that reads the primary")] = ""
+    password: Annotated[Text, documented("its password")] = ""
+    max_lag: Annotated[
+        Amount, documented("seconds that it may be behind; what is further behind is not read, and incomplete; 0: any")
+    ] = MAX_LAG
+    hosts: Annotated[
+        Places,
+        documented("HOST or HOST:PORT of the replica, by that of its primary as it is in the URL of the database"),
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -371,6 +391,7 @@ class ConfigDocument(Section):
     files: Files = field(default_factory=Files)
     reader: ReaderSection | None = None
     writer: WriterSection | None = None
+    replica: ReplicaSection | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     nice: NiceSection = field(default_factory=NiceSection)
     api: ApiSection = field(default_factory=ApiSection)

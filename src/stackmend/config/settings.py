@@ -17,6 +17,7 @@ from stackmend.config.document import (
     NiceSection,
     OvnSection,
     ReaderSection,
+    ReplicaSection,
     UpgradeSection,
     WriterSection,
     keys,
@@ -27,6 +28,7 @@ from stackmend.config.sources import Discovered, look
 from stackmend.drivers.api.session import TIMEOUT, configured
 from stackmend.drivers.database.dialects.base import Address
 from stackmend.drivers.database.patience import SILENCE
+from stackmend.drivers.database.replicas import ReplicaHosts
 from stackmend.drivers.database.urls import of_file, parsed
 from stackmend.drivers.hosts.transport import Routes
 from stackmend.drivers.ovn.remote import Keys
@@ -57,6 +59,7 @@ class Config:
     unread: Mapping[str, str] = field(default_factory=dict)  #: database -> why a bundle does not have it whole
     reader: DatabaseAccount | None = None
     writer: DatabaseAccount | None = None
+    replica: ReplicaHosts | None = None  #: where whole tables are read
     same_account: bool = False  #: the reading accounts may also write
     exposed: Path | None = None  #: a world-readable file with passwords
     nova_settings: Mapping[str, str] = field(default_factory=dict)  #: "neutron.ovs_bridge", "DEFAULT.flat_injected"
@@ -254,6 +257,7 @@ def _from_toml(path: Path) -> Config:
         reader=_account(document.reader, "reader", path),
         writer=None if same_account else _account(document.writer, "writer", path),
         same_account=same_account,
+        replica=_replica(document.replica, path),
         nova_settings=settings,
         base_url=base,
         cloud=api.cloud or None,
@@ -288,6 +292,14 @@ def _from_toml(path: Path) -> Config:
         trusted=tuple(here / _at_home(one, "trusted in [plans]") for one in document.plans.trusted),
         require_signature=document.plans.require_signature,
     )
+
+
+def _replica(section: ReplicaSection | None, path: Path) -> ReplicaHosts | None:
+    if section is None:
+        return None
+    if not (section.host or section.hosts):
+        raise ConfigError(f"[replica] in {path} names no host", 'Write host = "HOST" there, or [replica.hosts].')
+    return ReplicaHosts(**asdict(section))
 
 
 def _status_programs(section: UpgradeSection) -> dict[str, tuple[str, ...]]:

@@ -41,6 +41,9 @@ class Source:
     waited: Mapping[str, float] = field(default_factory=dict)
     #: label of a table -> UTC, when its view was opened, if that was after ``start``: views are not held for ever
     views: Mapping[str, str] = field(default_factory=dict)
+    replica: str = ""  #: the replica that was read in place of the database itself
+    lag: float | None = None  #: seconds that it was behind
+    as_of: str = ""  #: UTC: it has at least everything that was written until then
     api: bool = False  #: read from the service's API, as there is no database
     outside: str = ""  #: its name in messages, if it lies outside the databases: "hypervisor compute-07"
 

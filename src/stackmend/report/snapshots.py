@@ -10,6 +10,7 @@ from stackmend.model.finding import Finding
 from stackmend.model.snapshot import Manifest
 from stackmend.report.document import Document
 from stackmend.report.releases import releases
+from stackmend.report.replicas import replicas
 from stackmend.report.words import count
 from stackmend.tables.releases import spoken
 
@@ -59,6 +60,9 @@ def snapshot(path: Path | str, manifest: Manifest) -> Document:
             "unseen": {label: list(columns) for label, columns in source.unseen.items()},
             "waited": dict(source.waited),
             "views": dict(source.views),
+            "replica": source.replica,
+            "lag": source.lag,
+            "as_of": source.as_of,
             "api": source.api,
         }
         for source in manifest.sources
@@ -83,6 +87,7 @@ def _lines(path: Path | str, manifest: Manifest) -> Iterable[str]:
         lacking = sorted(label for label, columns in source.missing.items() if columns)
         if lacking:
             yield f"    missing in this release, in whole or in part: {', '.join(lacking)}"
+    yield from (f"  {line}" for line in replicas(manifest))
     known, unknown = releases(manifest)
     yield from (f"  {line}" for line in (*known, *unknown))
     if not manifest.cells_known:

@@ -19,11 +19,11 @@ from stackmend.config.settings import Config
 from stackmend.drivers.database.dialects import Address, Dialect, TableInfo, dialect_of
 from stackmend.drivers.database.dialects.rights import grantee
 from stackmend.drivers.database.rows import Connections
-from stackmend.drivers.snapshot.collector import VERSIONS
 from stackmend.drivers.snapshot.selects import read_columns
 from stackmend.model.errors import ConfigError, SourceError
 from stackmend.model.snapshot import CELL
 from stackmend.tables import NEVER_CHANGED, secret_columns, tables
+from stackmend.tables.marks import VERSIONS
 
 READER, WRITER = "reader", "writer"
 _READ, _CHANGE = ("SELECT",), ("SELECT", "INSERT", "UPDATE", "DELETE")

@@ -107,6 +107,7 @@ class Audit(Printing):
         from stackmend.app.audits import audit
         from stackmend.report import findings
         from stackmend.report.releases import releases
+        from stackmend.report.replicas import replicas
 
         checks, about = limits(self, parsed_args, config, parsed_args.snapshot)
         with self.watch() as progress:
@@ -136,7 +137,7 @@ class Audit(Printing):
         known, unknown = releases(report.manifest)
         for line in unknown:
             notes.warn(line)
-        for line in (*findings.summary(report), *tally, *known):
+        for line in (*findings.summary(report), *tally, *replicas(report.manifest), *known):
             notes.say(line)
         rows = any(not source.api and not source.error for source in report.manifest.sources)
         if bundle is not None:

@@ -52,6 +52,7 @@ class UpgradeCheck(Printing):
         from stackmend.app.upgrading import gate as upgrading
         from stackmend.report import upgrades
         from stackmend.report.releases import releases
+        from stackmend.report.replicas import replicas
 
         with self.watch() as progress:
             gate = upgrading.check(
@@ -69,7 +70,7 @@ class UpgradeCheck(Printing):
         known, unknown = releases(gate.report.manifest)
         for line in unknown:
             notes.warn(line)
-        for line in (*gate.report.notes, *known, upgrades.summary(gate)):
+        for line in (*gate.report.notes, *replicas(gate.report.manifest), *known, upgrades.summary(gate)):
             notes.say(line)
         return int(gate.exit)
 

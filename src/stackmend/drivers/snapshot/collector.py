@@ -12,14 +12,15 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, Self
 
 from stackmend.drivers.database.dialects import Address, Dialect, TableInfo, dialect_of
 from stackmend.drivers.database.dialects.base import TableReader
+from stackmend.drivers.database.replicas import Behind, measure, stranger
 from stackmend.drivers.database.rows import Connections
 from stackmend.drivers.snapshot.decoder import Complaints
 from stackmend.drivers.snapshot.pace import Nice, Pace, rounded
@@ -33,6 +34,7 @@ from stackmend.model.events import Events
 from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
 from stackmend.tables import Table, tables
+from stackmend.tables.marks import VERSIONS
 from stackmend.tables.releases import fitting
 
 _EVENTS = Events(__name__)
@@ -40,8 +42,6 @@ _EVENTS = Events(__name__)
 _P = ParamSpec("_P")
 
 FORMAT = "stackmend-snapshot/1"
-#: tables and columns where migrations say how far they came; the second until they were rewritten for alembic
-VERSIONS = (("alembic_version", "version_num"), ("migrate_version", "version"))
 #: seconds in which the reading threads have to end after an interruption
 _PATIENCE = 10.0
 
@@ -63,6 +63,8 @@ class _Reading:
     unseen: dict[str, tuple[str, ...]] = field(default_factory=dict)
     waited: dict[str, float] = field(default_factory=dict)
     views: dict[str, str] = field(default_factory=dict)
+    primary: Address | None = None  #: that of which ``address`` is a replica
+    behind: Behind | None = None
 
     def source(self) -> Source:
         return Source(
@@ -77,6 +79,9 @@ class _Reading:
             unseen=self.unseen,
             waited=rounded(self.waited),
             views=self.views,
+            replica=self.address.redacted if self.primary else "",
+            lag=round(self.behind.lag, 1) if self.behind else None,
+            as_of=self.behind.as_of if self.behind else "",
         )
 
 
@@ -85,7 +90,8 @@ class DatabaseCollector:
 
     ``addresses`` and ``errors`` by database name; ``cells_known``: whether every cell is among them.
     ``connections``: used by :meth:`recollect` and left open for repeated use. ``elsewhere``: read instead of missing
-    databases. ``nice``: how servers are spared.
+    databases. ``nice``: how servers are spared. ``replicas``: read by :meth:`collect` in place of their primaries, if
+    not more than ``max_lag`` seconds behind (0: any).
     """
 
     def __init__(
@@ -97,7 +103,10 @@ class DatabaseCollector:
         connections: Connections | None = None,
         elsewhere: TableSource | None = None,
         nice: Nice | None = None,
+        replicas: Mapping[str, Address] | None = None,
+        max_lag: float = 0.0,
     ) -> None:
+        self._replicas, self._max_lag = replicas or {}, max_lag
         self._addresses, self._errors, self._cells_known = addresses, errors, cells_known
         self._nice = nice or Nice()
         self._paces: dict[tuple[str, ...], Pace] = {}
@@ -115,6 +124,7 @@ class DatabaseCollector:
             readings = [
                 self._introspected(name, wanted, silent) for name in sorted(self._addresses) if _serves(name, wanted)
             ]
+            self._measure(readings)
             now = _now(readings)
             skew = self._read(readings, wanted, into, progress, complaints)
         finally:
@@ -165,15 +175,19 @@ class DatabaseCollector:
             return Recollection(self._addresses, own, self._elsewhere).query(reads, findings)
 
     def _introspected(self, database: str, wanted: set[str], silent: dict[tuple[str, ...], str]) -> _Reading:
-        address = self._addresses[database]
+        address = self._replicas.get(database, self._addresses[database])
         reading = _Reading(database, address, dialect_of(address))
+        reading.primary = self._addresses[database] if database in self._replicas else None
         if database in self._errors:
             reading.error = self._errors[database]
             return reading
         if address.server in silent:  # tried once, not for each of its databases
             reading.error = f"{address.redacted} cannot be read: {silent[address.server]}"
             return reading
-        pace = self._paces.setdefault(address.server, Pace(self._nice, address))
+        nice = self._nice
+        if reading.primary and nice.lag:  # what is too far behind to be read is judged before
+            nice = replace(nice, lag=max(nice.lag, self._max_lag) if self._max_lag else 0.0)
+        pace = self._paces.setdefault(address.server, Pace(nice, address))
         try:
             pace.admit(address)
             connection = reading.dialect.connect(address)
@@ -192,11 +206,28 @@ class DatabaseCollector:
             if isinstance(problem, SilentError | BusyError):
                 silent[address.server] = problem.message.rpartition("cannot be read: ")[2]
             return reading
-        reading.error = foreign(database, reading.known)
+        reading.error = foreign(database, reading.known) or _strange(reading)
         for table in _tables_of(database, wanted):
             _note(reading.missing, table.label, missing(table, reading.known))
             _note(reading.unseen, table.label, unseen(table, reading.known, sight))
         return reading
+
+    def _measure(self, readings: list[_Reading]) -> None:
+        """Say of each database on a replica how old its data are; a replica that is not to be read is an error."""
+        groups: dict[tuple[tuple[str, ...], ...], list[_Reading]] = {}
+        for reading in readings:
+            if reading.primary and not reading.error:
+                ends = reading.primary.server[1:3], reading.address.server[1:3]  # whatever the account
+                groups.setdefault(ends, []).append(reading)
+        for group in groups.values():
+            try:
+                pairs = {r.database: (r.primary, r.address) for r in group if r.primary}
+                behind = measure(pairs, self._max_lag)
+            except SourceError as problem:
+                _fail(group, problem)
+                continue
+            for reading in group:
+                reading.behind = behind
 
     def _read(
         self, readings: list[_Reading], wanted: set[str], into: Path, progress: Progress, complaints: Complaints
@@ -211,7 +242,7 @@ class DatabaseCollector:
         for group, reader in opened:
             if reader is not None:
                 _begin(group, reader)
-                times.append(datetime.now(UTC))
+                times.append(datetime.now(UTC) - _lag(group))
                 self._paces[group[0].address.server].viewing()
         over = threading.Event()
 
@@ -292,6 +323,22 @@ def _begin(group: list[_Reading], reader: TableReader) -> None:
         _fail(group, problem)
 
 
+def _strange(reading: _Reading) -> str:
+    """Why a replica is not one of its primary."""
+    if reading.primary is None:
+        return ""
+    try:
+        why = stranger(reading.database, reading.primary, reading.address, reading.versions)
+    except SourceError as problem:
+        return f"the replica {reading.address.redacted} cannot be compared with its primary: {problem.message}"
+    return f"{reading.address.redacted} is no replica of {reading.primary.redacted}: {why}" if why else ""
+
+
+def _lag(group: Sequence[_Reading]) -> timedelta:
+    """How much older than the view the data of one server are."""
+    return timedelta(seconds=max((r.behind.lag for r in group if r.behind), default=0.0))
+
+
 def _fail(group: list[_Reading], problem: SourceError) -> None:
     for reading in group:
         reading.error = reading.error or problem.message
@@ -313,8 +360,9 @@ class _Group:
             if self.pace.is_stale():
                 self.reader.begin()
                 self.pace.viewing()
-                times.append(datetime.now(UTC))
-                self.cut.append(times[-1].strftime("%Y-%m-%d %H:%M:%S"))
+                opened = datetime.now(UTC)
+                times.append(opened - _lag(self.readings))
+                self.cut.append(opened.strftime("%Y-%m-%d %H:%M:%S"))
             if self.cut:
                 reading.views[table.label] = self.cut[-1]
             stream.fetch(self.reader, pipeline, reading.known[table.name].rows if not table.where else None, self.pace)
@@ -374,7 +422,12 @@ def _settle(reading: _Reading, stream: TableStream) -> None:
 
 
 def _now(readings: list[_Reading]) -> str:
-    """The clock of the databases: Nova's API database first, because it judges the ages of servers."""
+    """The clock of the databases: Nova's API database first, because it judges the ages of servers.
+
+    If replicas are read, it is the time until which all of them have everything: what is later there is not known.
+    """
+    if known := [reading.behind.as_of for reading in readings if reading.behind]:
+        return min(known)
     starts = [r.start for r in sorted(readings, key=lambda r: r.database != "nova_api") if r.start]
     return starts[0] if starts else datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
 

@@ -53,6 +53,9 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     for role in ("reader", "writer"):
         if data[role]:
             yield f"  {role:<10} {data[role]}"
+    if replica := data["replica"]:
+        places = [*([replica["host"]] if replica["host"] else []), *(f"{k}: {v}" for k, v in replica["hosts"].items())]
+        yield f"  replica    {', '.join(places)}; at most {replica['max_lag']:g} s behind"
     yield f"  state      {data['state']['directory']}; journal {data['state']['journal']}"
 
 

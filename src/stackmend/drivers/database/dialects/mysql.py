@@ -57,6 +57,8 @@ _HINTS = {
     1049: "The database name in the URL is wrong, or the database was not created.",
     1142: "Grant the account the privilege it names.",
     1227: "Grant the account the privilege it names.",
+    1290: "Is it a replica, or closed to writers? [databases] has to name the primary.",
+    1836: "Is it a replica, or closed to writers? [databases] has to name the primary.",
     1969: "The server ended the statement at its time limit: was it waiting for a lock?",
     2002: "Is the server running and reachable from here?",
     2003: "Is the server running and reachable from here?",

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole tables are read from a replica, and what it says is believed as far as it is young and of the same cloud."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from stackmend.app import audits, plans, runs, snapshots
+from stackmend.cli.shell import main
+from stackmend.config.settings import Config, load
+from stackmend.drivers.database.dialects import Address
+from stackmend.drivers.database.replicas import ReplicaHosts
+from stackmend.drivers.database.urls import parsed
+from stackmend.model.audit import Report
+from stackmend.model.errors import ConfigError, Exit
+from stackmend.model.finding import State
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.plants.cinder import volume_stuck_error_deleting
+from stackmend_lab.plants.placement import allocation_orphan
+
+from ..support.planning import plan_for
+from ..support.replication import Pair, replicating
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "snapshot.json").read_text())
+PREFIX = "copied_"
+#: seconds by which a delayed replica is behind
+DELAY = 600
+READER, PASSWORD = "little", "geheim"
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A cloud on a primary, its replica, and configurations that read there."""
+
+    cloud: Cloud
+    pair: Pair
+    folder: Path
+
+    def config(self, *lines: str, account: bool = False) -> Config:
+        """With these lines under [replica]; ``account``: one that may read and nothing else."""
+        return load(str(self.toml(*lines, account=account)))
+
+    def toml(self, *lines: str, account: bool = False) -> Path:
+        """The file."""
+        text = self.cloud.toml()
+        if account:
+            own = parsed(self.cloud.databases["nova_api"])
+            text = text.replace(f"{own.username}:{own.password}@", f"{READER}:{PASSWORD}@")
+        path = self.folder / "replica.toml"
+        path.write_text("\n".join([text, "[replica]", f'host = "{self.pair.place}"', *lines, ""]))
+        path.chmod(0o600)
+        return path
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    """Two servers."""
+    with replicating() as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def original(pair: Pair) -> Iterator[Cloud]:
+    """A small cloud that remembers how it was."""
+    cloud = build(pair.primary, servers=60, seed=3, prefix=PREFIX)
+    cloud.save()
+    pair.primary.account(READER, PASSWORD, "SELECT ON *.*")
+    yield cloud
+    cloud.close()
+
+
+@pytest.fixture
+def copied(original: Cloud, pair: Pair, tmp_path: Path) -> Iterator[Copied]:
+    """The cloud, which both servers have; the replica follows without delay."""
+    original.renew()
+    pair.follow()
+    pair.catch_up()
+    yield Copied(original, pair, tmp_path)
+    original.reset()
+
+
+def said(report: Report) -> set[tuple[str, State]]:
+    """(check, state) of what was found."""
+    return {(finding.check, finding.state) for finding in report.findings}
+
+
+def moment(text: str) -> datetime:
+    """A time of a manifest."""
+    return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize("account", [False, True], ids=["any", "select-only"])
+def test_tables_are_read_from_a_replica(copied: Copied, capsys: pytest.CaptureFixture[str], account: bool) -> None:
+    """Its age is in the manifest and in the report, also for an account that may only read tables."""
+    server = allocation_orphan.plant(copied.cloud)
+    copied.pair.catch_up()
+    toml = copied.toml(account=account)
+
+    code = main(["--config", str(toml), "audit", "--check", "allocation-orphan", "--settle", "0", "-f", "json"])
+    shown = capsys.readouterr()
+    assert code == Exit.FINDINGS
+    assert [one["key"] for one in json.loads(shown.out)] == [server]
+    assert f" s behind: read from the replica mysql://{READER if account else 'stackmend'}@127.0.0.1:" in shown.err
+    assert "as of " in shown.err
+
+    code = main(["--config", str(toml), "snapshot", "create", "--out", str(copied.folder / "snap"), "-f", "json"])
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, SCHEMA)
+    assert code == Exit.CLEAN
+    assert {source["replica"].partition("@")[2].partition("/")[0] for source in document["sources"]} == {
+        copied.pair.place
+    }
+    assert all(0 <= source["lag"] < 15 for source in document["sources"])
+    assert document["now"] == min(source["as_of"] for source in document["sources"])
+
+
+def test_a_delayed_replica_is_read_only_if_it_may_be_so_late(copied: Copied) -> None:
+    """Ages are counted from the time of its data, and what it shows counts only if the primary shows it too."""
+    volume_stuck_error_deleting.plant(copied.cloud)
+    planted = allocation_orphan.plant(copied.cloud)
+    copied.pair.catch_up()
+    copied.pair.follow(delay=DELAY)
+    copied.cloud.execute(
+        "placement", "DELETE FROM allocations WHERE consumer_id = :uuid", {"uuid": planted["consumer"]}
+    )
+    copied.cloud.execute("cell:cell1", "UPDATE services SET updated_at = :now", {"now": copied.cloud.ago(0)})
+    copied.pair.until_behind(3)
+
+    for account in (False, True):  # the latter sees it by the services' reports alone
+        limited = audits.audit(copied.config("max_lag = 2", account=account), checks=["allocation-orphan"], settle=0)
+        assert limited.exit == Exit.INCOMPLETE
+        assert limited.findings == ()
+        (source, *_) = (one for one in limited.manifest.sources if one.database == "placement")
+        assert "s behind, more than 2 ([replica] max_lag)" in source.error
+        assert copied.pair.place in source.error
+
+    config = copied.config("max_lag = 0")
+    _, manifest = snapshots.create(config, into=str(copied.folder / "late"))
+    assert not manifest.failed()
+    old = {source.lag for source in manifest.sources}
+    assert all(lag is not None and lag >= 3 for lag in old)
+    assert all((moment(one.start) - moment(manifest.now)).total_seconds() >= 3 for one in manifest.sources)
+
+    # the snapshot shows both, the primary only one
+    report = audits.audit(config, checks=["allocation-orphan", "volume-stuck-error-deleting"], settle=0)
+    assert said(report) == {("volume-stuck-error-deleting", State.CONFIRMED)}
+    assert report.checks["allocation-orphan"].reason == ""
+
+
+def test_what_a_replica_shows_is_mended_on_the_primary(copied: Copied) -> None:
+    """A plan and its run ask and change the primary alone: the replica is late, and read-only."""
+    volume_stuck_error_deleting.plant(copied.cloud)
+    copied.pair.catch_up()
+    copied.pair.follow(delay=DELAY)
+    config = copied.config("max_lag = 0")
+
+    plan = plan_for(config, checks=["volume-stuck-error-deleting"], allow_db=True)
+    path = str(copied.folder / "plan.json")
+    plans.write(config, plan, path)
+    result = runs.apply(config, plans.read(config, path).plan, accept=("all",), filed=True)
+
+    assert (result.done, result.stale, result.failed) == (len(plan.actions), 0, 0)
+    left = audits.audit(copied.config("max_lag = 0"), checks=["volume-stuck-error-deleting"], settle=0)
+    assert left.findings == ()
+
+
+def test_a_stopped_replica_is_never_read(copied: Copied, capsys: pytest.CaptureFixture[str]) -> None:
+    """However old its data may be allowed to be: nobody knows how old they are."""
+    copied.pair.stop()
+    toml = copied.toml("max_lag = 0")
+
+    code = main(["--config", str(toml), "audit", "--check", "allocation-orphan", "--settle", "0"])
+
+    shown = capsys.readouterr()
+    assert code == Exit.INCOMPLETE
+    assert f"@{copied.pair.place}/" in shown.err
+    assert "is not read: its replication has stopped" in " ".join(shown.err.split())
+
+
+def test_a_replica_that_does_not_answer_is_incomplete(copied: Copied, mariadb: MariaDB) -> None:
+    """The primary is not read in its place: whoever names a replica wants it spared."""
+    toml = copied.toml()
+    toml.write_text(toml.read_text().replace(f'host = "{copied.pair.place}"', 'host = "127.0.0.1:1"'))
+    report = audits.audit(load(str(toml)), checks=["allocation-orphan"], settle=0)
+    assert report.exit == Exit.INCOMPLETE
+    assert all("127.0.0.1:1/" in source.error for source in report.manifest.sources)
+
+
+def _another(copied: Copied, elsewhere: MariaDB) -> None:
+    """A cloud of the same release with databases of the same names, built separately."""
+    build(elsewhere, servers=60, seed=11, prefix=PREFIX).close()
+
+
+def _half(copied: Copied, elsewhere: MariaDB) -> None:
+    """The same cloud once, which then went its own way: a staging environment made of a dump."""
+    cloud = build(elsewhere, servers=60, seed=3, prefix=PREFIX)
+    for number in range(3):
+        values = {"vcpus": 1, "memory_mb": 1, "deleted": 0}
+        uuid = f"0000000{number}-1111-4000-8000-000000000000"
+        copied.cloud.insert("cell:cell1", "instances", uuid=uuid, **values)
+        cloud.insert("cell:cell1", "instances", uuid=uuid.replace("1111", "2222"), **values)
+    cloud.close()
+
+
+def _empty(copied: Copied, elsewhere: MariaDB) -> None:
+    """Schemas, and no rows of a cloud."""
+    cloud = build(elsewhere, servers=1, seed=3, prefix=PREFIX)
+    for database, table in (("nova_api", "instance_mappings"), ("cell:cell1", "instances")):
+        cloud.execute(
+            database, f"DELETE FROM {table}" if database == "nova_api" else f"UPDATE {table} SET id = id + 900"
+        )
+    cloud.close()
+
+
+def _revision(copied: Copied, elsewhere: MariaDB) -> None:
+    """A copy whose migrations have gone on."""
+    cloud = build(elsewhere, servers=60, seed=3, prefix=PREFIX)
+    cloud.execute("cell:cell1", "UPDATE alembic_version SET version_num = 'd60bddf7a903'")
+    cloud.execute("nova_api", "UPDATE alembic_version SET version_num = 'b30f573d3377'")
+    cloud.close()
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        (_another, "rows of instances are others, for example id "),
+        (_half, "3 of "),
+        (_empty, "it has no instance_mappings"),
+        (_revision, "their schemas differ (revision "),
+    ],
+)  # fmt: skip
+def test_another_cloud_is_no_replica(
+    copied: Copied, mariadb: MariaDB, other: Callable[[Copied, MariaDB], None], reason: str
+) -> None:
+    """A server that has databases of these names, but not these databases, is refused, with what gave it away."""
+    other(copied, mariadb)
+    toml = copied.toml("max_lag = 0")
+    account = parsed(mariadb.url("x"))
+    there = [f'username = "{account.username}"', f'password = "{account.password}"']
+    text = toml.read_text().replace(f'host = "{copied.pair.place}"', f'host = "127.0.0.1:{mariadb.port}"')
+    toml.write_text("\n".join([text, *there, ""]))
+    try:
+        report = audits.audit(load(str(toml)), checks=["allocation-orphan"], settle=0)
+    finally:
+        for name in copied.cloud.databases.values():
+            mariadb.run(f"DROP DATABASE IF EXISTS `{parsed(name).database}`")
+
+    assert report.exit == Exit.INCOMPLETE
+    assert report.findings == ()
+    errors = {source.database: source.error for source in report.manifest.sources if source.error}
+    assert any(reason in error and "is no replica of mysql://" in error for error in errors.values()), errors
+
+
+def test_a_read_only_server_as_the_primary_is_said(copied: Copied) -> None:
+    """Whoever names a replica under [databases] can audit there; what would be changed is refused, and nothing is."""
+    volume_stuck_error_deleting.plant(copied.cloud)
+    copied.pair.primary.account("mender", PASSWORD, "SELECT, INSERT, UPDATE, DELETE ON *.*")
+    copied.pair.catch_up()
+    port = f":{parsed(copied.cloud.databases['nova_api']).port}/"
+    text = copied.cloud.toml().replace(port, f":{copied.pair.replica.port}/")
+    path = copied.folder / "wrong.toml"
+    path.write_text(f'{text}\n[writer]\nusername = "mender"\npassword = "{PASSWORD}"\n')
+    config = load(str(path))
+    plan = plan_for(config, checks=["volume-stuck-error-deleting"], allow_db=True)
+    before = copied.cloud.dump()
+
+    result = runs.apply(config, plan, accept=("all",))
+
+    assert (result.done, result.failed, result.exit) == (0, 1, Exit.STOPPED)
+    assert "running with the --read-only option" in result.notes[0]
+    assert f":{copied.pair.replica.port}/" in result.notes[0]
+    assert copied.cloud.dump() == before
+
+
+def test_hosts_are_mapped_one_by_one() -> None:
+    """By host, by host and port, with an account of its own; a name that fits nothing is an error."""
+    addresses = {
+        "nova_api": Address("mysql", "nova_api", "db1", username="r", password="s", options={"ssl_ca": "/ca"}),
+        "neutron": Address("mysql", "neutron", "db1", 3307, options={"unix_socket": "/run/db.sock"}),
+        "cinder": Address("mysql", "cinder", "db2"),
+        "glance": Address("sqlite", "/glance.db"),
+    }
+    hosts = ReplicaHosts(hosts={"db1": "copy1", "DB1:3307": "[fd00::1]:3310"}, username="reader", password="x")
+    found = hosts.of(addresses)
+    assert {name: (one.host, one.port) for name, one in found.items()} == {
+        "nova_api": ("copy1", 3306), "neutron": ("fd00::1", 3310),
+    }  # fmt: skip
+    assert found["nova_api"].username == "reader"
+    assert found["nova_api"].options == {"ssl_ca": "/ca"}
+    assert "unix_socket" not in found["neutron"].options
+
+    every = ReplicaHosts(host="copy", hosts={"db2": "copy2:4000"}).of(addresses)
+    assert {name: (one.host, one.port) for name, one in every.items()} == {
+        "nova_api": ("copy", 3306), "neutron": ("copy", 3307), "cinder": ("copy2", 4000),
+    }  # fmt: skip
+    assert every["nova_api"].username == "r"
+
+    for wrong in (
+        ReplicaHosts(hosts={"db9": "copy"}),
+        ReplicaHosts(host="a host"),
+        ReplicaHosts(host="copy:x"),
+        ReplicaHosts(hosts={"db1": "mysql://copy"}),
+    ):
+        with pytest.raises(ConfigError):
+            wrong.of(addresses)
+    with pytest.raises(ConfigError, match="no database is on a server"):
+        ReplicaHosts(host="copy").of({"glance": addresses["glance"]})
