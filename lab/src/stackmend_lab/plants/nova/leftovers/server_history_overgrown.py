@@ -31,14 +31,14 @@ def _found(server: Server) -> dict[str, Any]:
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
     """A script tries to resize it every hour."""
-    server = cloud.pick("active")
+    server = cloud.pick("stopped")
     _faults(cloud, server, 110)
     return _found(server)
 
 
 def actions(cloud: CloudRows) -> dict[str, Any]:
     """A backup every hour, for most of a year."""
-    server = cloud.pick("active")
+    server = cloud.pick("stopped")
     _actions(cloud, server, 5100)
     return _found(server)
 
@@ -49,7 +49,7 @@ NOT_REPAIRED = dict.fromkeys(("plant", "actions"), "find out what fails, or is d
 
 def ordinary(cloud: CloudRows) -> None:
     """A server with a nightly backup, and a fault now and then."""
-    server = cloud.pick("active")
+    server = cloud.pick("stopped")
     _actions(cloud, server, 700)
     _faults(cloud, server, 30)
 
