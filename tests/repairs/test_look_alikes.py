@@ -20,12 +20,13 @@ import pytest
 
 from stackmend.app import runs
 from stackmend.app.session import CloudSession, utcnow
+from stackmend.cloud.states import DELETING
 from stackmend.config.settings import Config, load
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.database.live import LiveDatabases
 from stackmend.engine.planning.planner import Planner, PlanOptions
 from stackmend.model.errors import ConsentError
-from stackmend.model.plan import Plan
+from stackmend.model.plan import Limits, Plan
 from stackmend.model.step import Risk, Step, UpdateRow, writes
 from stackmend.tables.views import TERMINAL
 from stackmend_lab.cloud import Cloud, build
@@ -99,7 +100,10 @@ class Ground:
                 yield from ((name, {"volume": volume["id"]}, its) for name in _FOR_VOLUMES)
 
     def busy(self, database: str, row: Row) -> bool:
-        """Whether something is under way: a task, a move, or an action that has not ended."""
+        """Whether something is under way: a task, a move, or an action that has not ended.
+
+        A deletion that nobody has moved on with for two minutes hangs: the operator may end it.
+        """
         moves = self.rows(database, "migrations", instance_uuid=row["uuid"], deleted=0)
         acting = self.cloud.rows(
             database,
@@ -108,11 +112,12 @@ class Ground:
             {"u": row["uuid"], "since": self.cloud.ago(7000)},
         )
         moving = any(move["status"] not in TERMINAL for move in moves)
-        return not row["deleted"] and bool(row["task_state"] or moving or acting)
+        hangs = row["task_state"] in DELETING and str(row["updated_at"]) < self.cloud.ago(120)
+        return not row["deleted"] and bool((row["task_state"] and not hangs) or moving or acting)
 
     def plan(self, live: LiveDatabases, repair: str, arguments: Row) -> Plan:
-        """What would be done by name, rows allowed."""
-        wishes = PlanOptions(via="auto", allow_db=True, limits=self.config.limits)
+        """What would be done by name, rows allowed, and any share of the few rows of a small cloud."""
+        wishes = PlanOptions(via="auto", allow_db=True, limits=Limits(max_share=1.0))
         identity, no_api = CloudSession.of(self.config).databases.identity, {"api": "no API is configured"}
         return Planner(
             live, wishes, cloud=identity, now=utcnow(), absent=no_api, count=live.count, describe=describe, waits=waits
