@@ -109,6 +109,22 @@ def test_a_configured_cloud(run, cloud_config):
     assert str(cloud_config) in run("--config", cloud_config, "config", "show").out
 
 
+def test_what_is_read_beside_the_primaries(run, tmp_path):
+    """The replica and OVN, where they are configured, and by which file."""
+    path = tmp_path / "stackmend.toml"
+    path.write_text(
+        '[databases]\nnova_api = "mysql://u:secret@db/nova_api"\n[replica]\nhost = "spare:3307"\nmax_lag = 30\n'
+        '[ovn]\nnorthbound = "tcp:10.0.0.1:6641"\nsouthbound = "tcp:10.0.0.1:6642"\n'
+    )
+
+    shown = run("--config", path, "config", "show").out
+    answer = conforms(run("--config", path, "config", "show", "-f", "json").out)
+
+    assert "replica    spare:3307; at most 30 s behind" in shown
+    assert f"OVN        tcp:10.0.0.1:6641; tcp:10.0.0.1:6642 ([ovn] of {path})" in shown
+    assert (answer["replica"]["host"], answer["ovn"]["southbound"]) == ("spare:3307", "tcp:10.0.0.1:6642")
+
+
 def test_the_same_in_the_openstack_client(openstack, root, cloud):
     """There the options carry the name of the plugin."""
     root("packages", {name: f"mysql://u:secret@old/{name}" for name in FILES})

@@ -42,6 +42,7 @@ def describe(config: Config, problems: Sequence[ConfigError]) -> dict[str, objec
         "writer": _name(config.writer),
         "replica": _replica(config),
         "libvirt": config.libvirt,
+        "ovn": _ovn(config),
         "state": {"directory": str(config.state), "journal": _redacted(config.journal_url, "[state] journal")},
         "limits": asdict(config.limits),
         "ages": {check: dict(ages) for check, ages in config.ages.items()},
@@ -112,6 +113,13 @@ def _replica(config: Config) -> dict[str, object] | None:
         "username": found.username or None,
         "max_lag": found.max_lag,
     }
+
+
+def _ovn(config: Config) -> dict[str, object] | None:
+    found = config.ovn
+    if found is None:
+        return None
+    return {"northbound": found.northbound, "southbound": found.southbound, "origin": found.origin}
 
 
 def _clouds(found: Discovered) -> Iterator[Path]:

@@ -56,6 +56,8 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     if replica := data["replica"]:
         places = [*([replica["host"]] if replica["host"] else []), *(f"{k}: {v}" for k, v in replica["hosts"].items())]
         yield f"  replica    {', '.join(places)}; at most {replica['max_lag']:g} s behind"
+    if ovn := data["ovn"]:
+        yield f"  OVN        {ovn['northbound']}; {ovn['southbound']} ({ovn['origin']})"
     yield f"  state      {data['state']['directory']}; journal {data['state']['journal']}"
 
 
