@@ -83,6 +83,10 @@ def alone(cloud: CloudRows, server: Server, *, silent: bool = False) -> str:
     map_host(cloud, host, server.cell)
     cloud.update("placement", "allocations", {"consumer_id": server.uuid}, resource_provider_id=number)
     settle(cloud, server, host, host, numbers["compute_nodes"])
+    left = (
+        "UPDATE migrations SET source_compute = :h, source_node = :h WHERE instance_uuid = :u AND source_compute = :o"
+    )
+    cloud.execute(server.database, left, {"h": host, "u": server.uuid, "o": server.host})
     for port in server.ports:
         bind(cloud, port, host)
     return host
