@@ -28,13 +28,16 @@ class Relay:
         self._door = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._door.getsockname()[1]
         self.frozen = threading.Event()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._open.set()
+        self._door.shutdown(socket.SHUT_RDWR)  # ends accept(), which a close does not
+        self._accepting.join()
         for each in (self._door, *self._sockets):
             each.close()
 
@@ -57,11 +60,12 @@ class Relay:
         while True:
             try:
                 client, _ = self._door.accept()
+                self._sockets.append(client)
                 self._open.wait()
                 server = socket.create_connection(("127.0.0.1", self._to))
             except OSError:
                 return
-            self._sockets += [client, server]
+            self._sockets.append(server)
             threading.Thread(target=self._pass, args=(client, server), daemon=True).start()
 
     def _pass(self, client: socket.socket, server: socket.socket) -> None:
