@@ -222,6 +222,28 @@ def test_real_guests_by_the_library(real: Libvirt) -> None:
     assert libvirt.domains(uri, "c1") == found
 
 
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [("migrating", "migration"), ("saving", "save"), ("dumping", "dump"), ("post-copy", "post-copy"),
+     ("creating snapshot", "creating snapshot"), ("I/O error", "I/O error"), ("unknown", "")],
+)  # fmt: skip
+def test_virsh_has_words_of_its_own_for_why_a_guest_is_paused(tmp_path: Path, word: str, reason: str) -> None:
+    """They become those of the library, by which checks judge: a guest that is being moved does not hang."""
+    xml = f"<domain><name>instance-1</name><uuid>{SERVER}</uuid></domain>"
+    (tmp_path / "virsh").write_text(
+        "#!/bin/sh\ncase $* in"
+        f" *list*) echo {SERVER} ;;"
+        " *dominfo*) printf 'Id: 3\\nState: paused\\nPersistent: yes\\nAutostart: disable\\n' ;;"
+        f" *domstate*) echo 'paused ({word})' ;;"
+        f" *dumpxml*) echo '{xml}' ;;"
+        " *) exit 1 ;; esac\n"
+    )
+    (tmp_path / "virsh").chmod(0o755)
+    routes = Routes(local=frozenset({"c1"}), prefix=("env", f"PATH={tmp_path}:/usr/bin:/bin"))
+    (found,) = virsh.domains(Transport(routes), "c1", 60.0)
+    assert (found.state, found.reason) == ("paused", reason)
+
+
 def test_a_host_whose_libvirt_is_down(tmp_path: Path) -> None:
     """It is reached and has no libvirt: an error that names it, never "no domains"."""
     (tmp_path / "virsh").write_text("#!/bin/sh\necho 'error: failed to connect to the hypervisor' >&2\nexit 1\n")

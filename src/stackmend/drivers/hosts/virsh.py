@@ -15,6 +15,8 @@ from stackmend.model.protocols import Hosts
 #: what virsh calls the states
 _WORDS = dict(zip(("no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended"),
                   STATES, strict=True))  # fmt: skip
+#: why one is paused, where virsh has other words than :mod:`.libvirt` (virsh-domain-monitor.c: virshDomainPausedReason)
+_REASONS = {"unknown": "", "migrating": "migration", "saving": "save", "dumping": "dump"}
 _REASON = re.compile(r"paused \((.*)\)")
 _LINE = re.compile(r"^([^:]+):\s*(.*)$", re.MULTILINE)
 
@@ -42,7 +44,7 @@ def _domain(info: str, state: str, xml: str) -> Domain:
         xml,
         state=_WORDS.get(said["State"].strip(), said["State"].strip()),
         id=int(said["Id"]) if said["Id"].strip().isdecimal() else None,
-        reason="" if reason is None or reason[1] == "unknown" else reason[1],
+        reason=_REASONS.get(reason[1], reason[1]) if reason else "",
         persistent=said.get("Persistent", "").strip() == "yes",
         autostart=said.get("Autostart", "").strip() == "enable",
     )
