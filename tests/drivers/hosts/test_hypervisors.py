@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -68,6 +70,14 @@ def test_two_hundred_hosts_of_which_three_fail(tmp_path: Path) -> None:
     assert {row["host"] for row in rows(tmp_path, "host_domains")} == there
     left = [name for name in os.listdir("/proc") if name.isdigit() and str(standing.folder) in command_of(name)]
     assert left == []
+
+
+def test_a_look_ends_by_itself_if_nobody_ends_it(tmp_path: Path) -> None:
+    """The audit was killed while a host hung: the process does not wait for that host for ever."""
+    os.mkfifo(tmp_path / "c1.xml")
+    words = (sys.executable, "-m", looking.__name__, f"test://{tmp_path}/{{host}}.xml", "c1", "2")
+    done = subprocess.run(words, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGALRM, b"")
 
 
 def command_of(pid: str) -> str:

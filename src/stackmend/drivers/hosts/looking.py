@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guests of a host by libvirt, in a process of its own: libvirt waits without limit for a host that hangs.
 
-Run as ``python -m stackmend.drivers.hosts.looking URI HOST``, it writes a :class:`Look` to stdout.
+Run as ``python -m stackmend.drivers.hosts.looking URI HOST SECONDS``, it writes a :class:`Look` to stdout. After that
+time it is ended, by its parent or, if that was killed, by itself.
 """
 
 from __future__ import annotations
 
+import math
+import signal
 import sys
 
 import msgspec
@@ -29,7 +32,7 @@ class Look(msgspec.Struct):
 
 def domains(uri: str, host: str, limit: float) -> list[Domain]:
     """As :func:`.libvirt.domains`; SourceError as well if it takes more than ``limit`` seconds."""
-    child = Child((sys.executable, "-m", __spec__.name, uri, host))
+    child = Child((sys.executable, "-m", __spec__.name, uri, host, str(math.ceil(limit) + 1)))
     try:
         code = child.poll(limit)
     finally:
@@ -45,7 +48,8 @@ def domains(uri: str, host: str, limit: float) -> list[Domain]:
     return found.domains
 
 
-def _main(uri: str, host: str) -> None:
+def _main(uri: str, host: str, seconds: str) -> None:
+    signal.alarm(int(seconds))  # nothing handles it: the kernel ends the process, also while libvirt waits
     try:
         found = Look(libvirt.domains(uri, host))
     except (SourceError, ConfigError) as problem:
