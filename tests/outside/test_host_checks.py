@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -158,16 +159,45 @@ def test_no_host_answers(scene: Scene, config: Config) -> None:
     assert report.checks["allocation-orphan"].reason == ""
 
 
-def test_a_cell_that_cannot_be_read_makes_nobody_undead(scene: Scene, config: Config) -> None:
-    """Evidence rule R2: whose a domain is, only all cells together say."""
-    file = Path(scene.cloud.databases["cell:cell2"].removeprefix("sqlite:///"))
+@contextmanager
+def unread(scene: Scene, database: str) -> Iterator[None]:
+    """This database cannot be read meanwhile."""
+    file = Path(scene.cloud.databases[database].removeprefix("sqlite:///"))
     file.rename(file.with_suffix(".away"))
     try:
-        report = look(config)
+        yield
     finally:
         file.with_suffix(".away").rename(file)
+
+
+def test_a_cell_that_cannot_be_read_makes_nobody_undead(scene: Scene, config: Config) -> None:
+    """Evidence rule R2: whose a domain is, only all cells together say."""
+    with unread(scene, "cell:cell2"):
+        report = look(config)
     assert report.findings == ()
     assert "domain-undead" in report.incomplete
+
+
+def test_a_migration_in_a_cell_that_cannot_be_read_is_no_second_copy(scene: Scene, config: Config) -> None:
+    """Its rows say that the server is on its way; who cannot see them must not tell anybody to suspend either copy."""
+    server = next(s for s in iter(scene.server, None) if s.database == "cell:cell2")
+    other = scene.copied(server, state="paused")
+    with unread(scene, "cell:cell2"):
+        report = look(config, outside={"host": (str(server.host), other)})
+    assert {s.database for s in report.manifest.sources if s.outside and not s.error} == {
+        f"host:{server.host}", f"host:{other}"
+    }  # fmt: skip
+    assert report.findings == ()
+    assert "domain-on-two-hosts" in report.incomplete
+
+
+def test_two_copies_are_found_whatever_other_cells_say(scene: Scene, config: Config) -> None:
+    """The cell of that server can be read, and another cannot."""
+    server = next(s for s in iter(scene.server, None) if s.database == "cell:cell1")
+    other = scene.copied(server)
+    with unread(scene, "cell:cell2"):
+        report = look(config, outside={"host": (str(server.host), other)})
+    assert [(one.check, dict(one.key)) for one in report.findings] == [("domain-on-two-hosts", {"server": server.uuid})]
 
 
 # -- which are asked

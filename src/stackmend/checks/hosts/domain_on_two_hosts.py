@@ -2,7 +2,8 @@
 """The same server runs on two hypervisors at once.
 
 ## What is wrong
-Several hypervisors have a process of a domain with this UUID, and no migration of the server is in progress.
+Several hypervisors have a process of a domain with this UUID, its server exists in a cell that was read, and no
+migration of the server is in progress. (Copies of a server that is deleted or unknown are each a `domain-undead`.)
 
 ## Why it matters
 Both write to the same disks: their file systems are being destroyed while you read this. Both answer under one address.
@@ -48,7 +49,7 @@ OUTSIDE_CHECK = OutsideCheck(
             SELECT DISTINCT d.uuid, d.host, d.state, o.host AS owner
               FROM host_domains d
               JOIN twice t ON t.uuid = d.uuid
-              LEFT JOIN owned o ON o.uuid = d.uuid
+              JOIN owned o ON o.uuid = d.uuid  -- of another cell, migrations in progress are unknown as well
              WHERE d.runs)
         SELECT c.uuid AS server, COALESCE(MAX(c.owner), 'none') AS owner,
                STRING_AGG(c.host || ' (' || c.state || ')', ', ' ORDER BY c.host) AS places,
