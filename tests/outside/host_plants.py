@@ -91,6 +91,14 @@ def elsewhere(scene: Scene) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
+def defined_elsewhere(scene: Scene) -> dict[str, Any]:
+    """Its domain is lost, and another host has one of an old move that is only defined."""
+    server = scene.server()
+    scene.standing.put(other := scene.other(server), scene.drop(server))
+    scene.standing.change(other, server.uuid, state="shutoff")
+    return {"server": server.uuid}
+
+
 def just_started(scene: Scene) -> None:
     """The row changed a minute ago: the domain may be on its way."""
     server = scene.server()
@@ -197,6 +205,14 @@ def evacuated(scene: Scene) -> dict[str, Any]:
     return {"server": server.uuid, "host": host}
 
 
+def runs_elsewhere(scene: Scene) -> dict[str, Any]:
+    """A move failed after the guest had moved: it runs on the other host, and on its own one it is only defined."""
+    server = scene.server()
+    host = scene.copied(server)
+    scene.domain(server, state="shutoff")
+    return {"server": server.uuid, "host": host}
+
+
 def still_there(scene: Scene) -> dict[str, Any]:
     """A server was offloaded, and its domain is still on its host."""
     server, host = scene.cloud.pick("shelved_offloaded"), min(scene.standing.guests)
@@ -280,9 +296,9 @@ def being_attached(scene: Scene) -> None:
 
 
 PLANTS: dict[str, tuple[Plant, ...]] = {
-    "server-active-domain-missing": (undefined, undefined_while_stopped, elsewhere),
+    "server-active-domain-missing": (undefined, undefined_while_stopped, elsewhere, defined_elsewhere),
     "server-power-state-drift": (shut_off, crashed, started, suspended),
-    "domain-undead": (nobodys, deleted, left_over, evacuated, still_there),
+    "domain-undead": (nobodys, deleted, left_over, evacuated, runs_elsewhere, still_there),
     "domain-on-two-hosts": (twice,),
     "domain-definition-drift": (without_nic, without_volume),
 }

@@ -21,7 +21,17 @@ from stackmend.model.errors import ConfigError, Exit, UsageError
 from stackmend.model.finding import State
 from stackmend_lab.cloud import Cloud, build
 
-from .host_plants import LOOK_ALIKES, PLANTS, Scene, shut_off, twice, undefined
+from .host_plants import (
+    LOOK_ALIKES,
+    PLANTS,
+    Scene,
+    defined_elsewhere,
+    evacuated,
+    runs_elsewhere,
+    shut_off,
+    twice,
+    undefined,
+)
 from .hypervisors import Hypervisors
 
 CHECKS = tuple(name for name, check in catalogue.outside_checks().items() if "host_domains" in check.reads)
@@ -208,8 +218,68 @@ def test_only_the_named_hosts_are_read(scene: Scene, config: Config) -> None:
     key = twice(scene)
     other = sorted(scene.standing.guests)[-1]
     report = look(config, outside={"host": (other,)})
-    assert ("domain-on-two-hosts", key) not in [(one.check, dict(one.key)) for one in report.findings]
+    assert key["server"] not in {*scene.standing.guests[other]}
+    assert said(report) == []
     assert {s.database for s in report.manifest.sources if s.outside} == {f"host:{other}"}
+
+
+def advice(config: Config, report: Report) -> str:
+    """The way out of its only finding, as a plan shows it."""
+    (left,) = plans.repair_plan(config, report).not_repaired
+    return left.reason
+
+
+def test_what_a_host_that_is_not_read_may_have_is_not_started_again(scene: Scene, config: Config) -> None:
+    """The server's own host was read alone: whether the guest runs on another is to be seen before it is started."""
+    server = scene.server()
+    scene.standing.put(scene.other(server), scene.drop(server))
+    report = look(config, outside={"host": (str(server.host),)})
+    assert said(report) == [("server-active-domain-missing", {"server": server.uuid})]
+    words = advice(config, report)
+    assert "every other hypervisor" in words
+    assert words.index("every other hypervisor") < words.index("reboot --hard")
+
+
+@pytest.mark.parametrize("fled", [False, True])
+def test_the_only_guest_that_was_seen_is_no_leftover(scene: Scene, config: Config, fled: bool) -> None:
+    """The server's own host was not read: the guest elsewhere may be all there is, and nobody is to destroy it."""
+    server = scene.server()
+    host = scene.other(server)
+    scene.standing.put(host, scene.drop(server))
+    if fled:
+        scene.move(server, source_compute=host, dest_compute=server.host, migration_type="evacuation", status="done")
+    report = look(config, outside={"host": (host,)})
+    assert said(report) == [("domain-undead", {"server": server.uuid, "host": host})]
+    (finding,) = report.findings
+    assert f"no copy was seen running on {server.host}" in finding.message
+    words = advice(config, report)
+    assert "do not destroy it" in words
+    assert "virsh destroy" not in words
+    assert "start nova-compute" not in words
+
+
+def test_a_guest_that_runs_beside_its_servers_own_is_not_to_be_destroyed(scene: Scene, config: Config) -> None:
+    """A move failed after the guest had moved: the one on its own host is only defined, and the data are elsewhere."""
+    key = runs_elsewhere(scene)
+    words = advice(config, report := look(config))
+    assert [dict(one.key) for one in report.findings] == [key]
+    assert "do not destroy it" in words
+    assert "virsh destroy" not in words
+
+
+def test_what_an_evacuation_left_may_have_the_only_data(scene: Scene, config: Config) -> None:
+    """nova-compute destroys the disks of its copy as well, unless they are shared with the new host."""
+    host = evacuated(scene)["host"]
+    words = advice(config, look(config))
+    assert f"if its disks are on {host} itself, copy what its owner may need" in words
+    assert words.index("copy what") < words.index("restart nova-compute")
+
+
+def test_an_old_definition_is_no_reason_to_correct_the_host(scene: Scene, config: Config) -> None:
+    """The record is corrected once the disks are known to be there, not because something is defined there."""
+    defined_elsewhere(scene)
+    words = advice(config, look(config))
+    assert words.index("which of") < words.index("has its disks") < words.index("set-host")
 
 
 def test_what_is_on_a_host_that_is_not_read_is_not_gone(scene: Scene, config: Config) -> None:

@@ -19,12 +19,14 @@ after it had undefined the domain; `elsewhere`: a migration that failed after th
 shows what every other record says; `openstack server migration list --server <server>`.
 
 ## Repair and its risk
-By hand, because only its owner can say what is to become of it, and because both ways can lose a disk. Look first
-whether its disks are there: `<instances_path>/<server>/` on the host, or `rbd info <pool>/<server>_disk`. If they are,
-`openstack server reboot --hard <server>` defines it again from Nova's records. If nothing is left, `openstack server
-delete <server>` frees ports, volumes, allocation and quota: Nova tolerates that the domain is gone. Never delete its
-row by SQL: that frees none of it. For `elsewhere`: never start a second one; correct the host with `stackmend server
-set-host`, which asks for every other record first.
+By hand, because only its owner can say what is to become of it, and because both ways can lose a disk. `absent` is
+proved only if every hypervisor was read (`--hosts` without names, and none that failed): a guest that runs on another
+would be a second one on the same disks. Then look whether its disks are there: `<instances_path>/<server>/` on the
+host, or `rbd info <pool>/<server>_disk`. If they are, `openstack server reboot --hard <server>` defines it again from
+Nova's records. If nothing is left, `openstack server delete <server>` frees ports, volumes, allocation and quota: Nova
+tolerates that the domain is gone. Never delete its row by SQL: that frees none of it. For `elsewhere`: never start a
+second one; correct the host with `stackmend server set-host`, which asks for every other record first. If the other one
+does not run, it may be an old leftover: see first which of the hosts has its disks.
 """
 
 from stackmend.model.check import OutsideCheck, Severity
@@ -59,16 +61,22 @@ OUTSIDE_CHECK = OutsideCheck(
                AND (s.vm_state IN ('active', 'paused', 'suspended', 'stopped', 'rescued', 'shelved')
                     OR (s.vm_state = 'error' AND s.launched_at IS NOT NULL))),
         others AS (
-            SELECT d.uuid, MIN(d.host) AS host, MIN(d.state) AS state, COUNT(*) AS many
+            SELECT d.uuid, MIN(d.host) AS host, MIN(d.state) AS state, COUNT(*) AS many,
+                   MAX(CASE WHEN d.runs THEN 1 ELSE 0 END) AS runs
               FROM host_domains d JOIN lost l ON l.uuid = d.uuid
              GROUP BY d.uuid)
         SELECT DISTINCT l.uuid AS server, l.cell, l.host, l.vm_state, o.host AS other, o.state,
                CASE WHEN o.host IS NULL THEN 'absent' ELSE 'elsewhere' END AS code,
                CASE WHEN o.host IS NULL
-                    THEN 'see whether its disks are there. If so: openstack server reboot --hard ' || l.uuid
+                    THEN 'see that every other hypervisor was read and has none of it (stackmend audit --hosts), and'
+                         || ' whether its disks are there. If so: openstack server reboot --hard ' || l.uuid
                          || '; if nothing is left of it, and its owner agrees: openstack server delete ' || l.uuid
                     WHEN o.many > 1
                     THEN 'several other hypervisors have it: stackmend server where ' || l.uuid
+                    WHEN o.runs = 0
+                    THEN 'start it nowhere before you know which of ' || l.host || ' and ' || o.host || ' has its disks'
+                         || ' (stackmend server where ' || l.uuid || '). If it is ' || o.host || ': stackmend server'
+                         || ' set-host ' || l.uuid || ' --host ' || o.host || ' --allow-db'
                     ELSE 'do not start it on ' || l.host || '. Correct the record: stackmend server set-host ' || l.uuid
                          || ' --host ' || o.host || ' --allow-db' END AS advice
           FROM lost l LEFT JOIN others o ON o.uuid = l.uuid""",
