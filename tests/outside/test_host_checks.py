@@ -19,7 +19,6 @@ from stackmend.engine.auditing import catalogue
 from stackmend.model.audit import Report
 from stackmend.model.errors import ConfigError, Exit, UsageError
 from stackmend.model.finding import State
-from stackmend_lab.cloud import Cloud, build
 
 from .host_plants import (
     LOOK_ALIKES,
@@ -32,26 +31,9 @@ from .host_plants import (
     twice,
     undefined,
 )
-from .hypervisors import Hypervisors
 
 CHECKS = tuple(name for name, check in catalogue.outside_checks().items() if "host_domains" in check.reads)
 ALL = {"host": ("all",)}
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """A cloud of four hosts in two cells."""
-    cloud = build(tmp_path_factory.mktemp("outside") / "cloud", servers=300, seed=23, hosts=4)
-    cloud.save()
-    yield cloud
-    cloud.close()
-
-
-@pytest.fixture
-def scene(built: Cloud, tmp_path: Path) -> Scene:
-    """Healthy, with its hypervisors."""
-    built.reset()
-    return Scene(built, Hypervisors(tmp_path / "hypervisors").of(built))
 
 
 @pytest.fixture

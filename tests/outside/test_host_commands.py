@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,29 +12,11 @@ import pytest
 from stackmend.cli.shell import main
 from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import Exit
-from stackmend_lab.cloud import Cloud, build
 
 from .host_plants import Scene, twice, undefined
-from .hypervisors import Hypervisors
 
 Type = Callable[..., tuple[int, str, str]]
 MISSING = "server-active-domain-missing"
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """A cloud of four hosts in two cells."""
-    cloud = build(tmp_path_factory.mktemp("commands") / "cloud", servers=300, seed=31, hosts=4)
-    cloud.save()
-    yield cloud
-    cloud.close()
-
-
-@pytest.fixture
-def scene(built: Cloud, tmp_path: Path) -> Scene:
-    """Healthy, with its hypervisors."""
-    built.reset()
-    return Scene(built, Hypervisors(tmp_path / "hypervisors").of(built))
 
 
 @pytest.fixture
