@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import tempfile
 from collections.abc import Iterator
@@ -28,7 +29,16 @@ from stackmend_lab.cloud import Cloud, build
 from ..support import ovn_servers
 from . import ovn_mirror
 from .ovn_mirror import Mirror, port, switch
-from .ovn_plants import LOOK_ALIKES, PLANTS, Alike, Plant, port_lost, restored_port
+from .ovn_plants import (
+    LOOK_ALIKES,
+    PLANTS,
+    Alike,
+    Plant,
+    gateway_gone,
+    ha_chassis_gone,
+    port_lost,
+    restored_port,
+)
 
 CHECKS = tuple(name for name, check in catalogue.outside_checks().items() if SERVICE in services(check.reads))
 
@@ -216,3 +226,28 @@ def test_the_number_of_a_revision_is_set_as_the_plan_says(mirror: Mirror, config
     command = said.partition("ovn-nbctl ")[2].partition(", then")[0]
     mirror.ovn.nb(*shlex.split(command))
     assert found(look(config)) == []
+
+
+def test_a_chassis_is_taken_from_its_gateways_as_the_finding_says(mirror: Mirror, config: Config) -> None:
+    """The commands for a chassis that is gone, run as they are printed: they find who has it, and then nothing does."""
+    for make in (gateway_gone, ha_chassis_gone):
+        make(mirror)
+        (finding,) = look(config).findings
+        said = catalogue.outside_checks()["ovn-chassis-stale"].by_hand.format_map(finding.evidence)
+        listed, named, taken = (shlex.split(one) for one in re.findall(r"ovn-nbctl ([^;]*)", said))
+        assert mirror.ovn.quiet(*listed).count("_uuid") == 1
+        owner = mirror.ovn.quiet(*named).strip()
+        mirror.ovn.nb(*(owner if word in ("PORT", "GROUP") else word for word in taken))
+        assert found(look(config)) == []
+
+
+def test_a_chassis_that_gateways_and_groups_count_on_is_taken_from_both(mirror: Mirror, config: Config) -> None:
+    """One finding with a way for each, and each with a row of its own table."""
+    gateway_gone(mirror)
+    mirror.nb("ha-chassis-group-add", "g", "--", "ha-chassis-group-add-chassis", "g", "gone", "1")
+    (finding,) = look(config).findings
+    assert finding.evidence["where"] == "Gateway_Chassis, HA_Chassis"
+    for table, column in (("Logical_Router_Port", "gateway_chassis"), ("HA_Chassis_Group", "ha_chassis")):
+        named = re.search(rf"find {table} '({column}.*?)'", str(finding.evidence["way"]))
+        assert named is not None
+        assert mirror.ovn.quiet("--bare", "--columns=name", "find", table, named[1]).strip()

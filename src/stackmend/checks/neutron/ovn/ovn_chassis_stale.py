@@ -28,7 +28,9 @@ Chassis_Private`, `ovn-nbctl get NB_Global . nb_cfg`, `ovn-nbctl list Gateway_Ch
 By hand. `silent`: look at `ovn-controller` on the host; if the host is gone for good, `openstack network agent delete`
 deletes its chassis. `twice`: delete the chassis whose `system-id` is not that of the host (`ovs-vsctl get Open_vSwitch
 . external_ids:system-id` there): the wrong one would take all ports of the host down until it registers again.
-`gateway-gone`: set the row's chassis to one that is there, or delete the row; the other chassis of the gateway stay.
+`gateway-gone`: take the chassis from the gateway (`ovn-nbctl lrp-del-gateway-chassis`) or from the group (`ovn-nbctl
+ha-chassis-group-remove-chassis`); its other chassis stay. `ovn-nbctl destroy` of such a row says nothing and does
+nothing, as long as a port or a group has it.
 `neutron-ovn-db-sync-util` compares none of these.
 """
 
@@ -58,19 +60,25 @@ OUTSIDE_CHECK = OutsideCheck(
     lasting=frozenset({"silence"}),
     by_hand="{way}",
     sql="""
-        WITH relied AS (
-            SELECT chassis, 'Gateway_Chassis' AS place, id FROM ovn_gateway_chassis
-            UNION ALL
-            SELECT chassis, 'HA_Chassis' AS place, id FROM ovn_ha_chassis),
+        WITH gateways AS (SELECT chassis, MIN(id) AS id FROM ovn_gateway_chassis GROUP BY chassis),
+        groups AS (SELECT chassis, MIN(id) AS id FROM ovn_ha_chassis GROUP BY chassis),
+        relied AS (SELECT chassis FROM gateways UNION SELECT chassis FROM groups),
         many AS (
             SELECT host, COUNT(*) AS many FROM ovn_chassis WHERE host <> '' GROUP BY host HAVING COUNT(*) > 1)
-        SELECT 'gateway-gone' AS code, r.chassis, '' AS host, 0 AS many, '' AS since, MIN(r.place) AS "where",
-               'if the host is gone for good, for each row: ovn-nbctl destroy ' || MIN(r.place) || ' '
-               || MIN(r.id) || ' (all: ovn-nbctl find ' || MIN(r.place) || ' chassis_name=' || r.chassis || ')' AS way
+        SELECT 'gateway-gone' AS code, r.chassis, '' AS host, 0 AS many, '' AS since,
+               CASE WHEN g.id IS NULL THEN 'HA_Chassis' WHEN h.id IS NULL THEN 'Gateway_Chassis'
+                    ELSE 'Gateway_Chassis, HA_Chassis' END AS "where",
+               'if the host is gone for good' || COALESCE('; for each row of: ovn-nbctl find Gateway_Chassis chassis_name='
+               || r.chassis || '; see which port has it: ovn-nbctl --bare --columns=name find Logical_Router_Port'
+               || ' ''gateway_chassis{>=}' || g.id || '''; and: ovn-nbctl lrp-del-gateway-chassis PORT ' || r.chassis, '')
+               || COALESCE('; for each row of: ovn-nbctl find HA_Chassis chassis_name=' || r.chassis
+               || '; see which group has it: ovn-nbctl --bare --columns=name find HA_Chassis_Group ''ha_chassis{>=}'
+               || h.id || '''; and: ovn-nbctl ha-chassis-group-remove-chassis GROUP ' || r.chassis, '') AS way
           FROM relied r
+          LEFT JOIN gateways g ON g.chassis = r.chassis
+          LEFT JOIN groups h ON h.chassis = r.chassis
           LEFT JOIN ovn_chassis c ON c.name = r.chassis
          WHERE c.name IS NULL AND r.chassis <> ''
-         GROUP BY r.chassis
         UNION ALL
         SELECT 'twice' AS code, c.name AS chassis, c.host, m.many, '' AS since, '' AS "where",
                'compare with the host''s own id (ovs-vsctl get Open_vSwitch . external_ids:system-id); if ' || c.name
