@@ -337,6 +337,33 @@ def named_in_capitals(mirror: Mirror) -> None:
     mirror.sb("set", "Chassis", chassis_of(row["host"]), f"hostname={row['host'].upper()}")
 
 
+def not_scheduled(mirror: Mirror) -> None:
+    """Neutron found no host for a gateway, and wrote a name in its place that no chassis has."""
+    name = _router(mirror)
+    mirror.nb(
+        *router(name), "--", "lrp-add", f"neutron-{name}", f"lrp-{name}", "02:00:00:00:00:01", "192.0.2.1/24", "--",
+        "lrp-set-gateway-chassis", f"lrp-{name}", "neutron-ovn-invalid-chassis", "1",
+    )  # fmt: skip
+
+
+def on_a_card(mirror: Mirror) -> None:
+    """The switch is on a network card with a processor and a host name of its own, which has claimed the port."""
+    row, card = mirror.one(), "dpu.example"
+    mirror.cloud.update("neutron", "ml2_port_bindings", {"port_id": row["id"]}, vnic_type="remote-managed")
+    mirror.sb(*mirror.chassis(card))
+    mirror.nb("set", "Logical_Switch_Port", row["id"], f"options:requested-chassis={card}")
+    mirror.sb("lsp-unbind", row["id"], "--", "lsp-bind", row["id"], chassis_of(card))
+
+
+def of_another_zone(mirror: Mirror) -> None:
+    """A gateway of another OVN that is joined to this one; its host has a name that is used here, too."""
+    row = mirror.one()
+    mirror.sb(
+        "chassis-add", "remote", "geneve", "10.8.0.1", "--", "set", "Chassis", "remote", f"hostname={row['host']}",
+        "other_config:is-remote=true",
+    )  # fmt: skip
+
+
 LOOK_ALIKES: dict[str, Alike] = {
     name: make
     for name, make in list(globals().items())

@@ -108,7 +108,13 @@ TABLES = (
         service=SERVICE,
         name=f"{SOUTHBOUND}.Chassis",
         label="ovn_chassis",
-        columns=(OvnColumn("id", of="_uuid"), OvnColumn("name"), OvnColumn("host", of="hostname")),
+        columns=(
+            OvnColumn("id", of="_uuid"),
+            OvnColumn("name"),
+            OvnColumn("host", of="hostname"),
+            # "true": of another OVN that is joined to this one, written by ovn-ic
+            OvnColumn("remote", of="other_config", key="is-remote", optional=True),
+        ),
     ),
     Table(
         service=SERVICE,

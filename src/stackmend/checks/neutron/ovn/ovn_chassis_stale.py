@@ -5,8 +5,8 @@
 A chassis is a host with an `ovn-controller`. The `code` says what is wrong with it:
 
 * `gateway-gone`: a gateway or an external port may be served by a chassis that the southbound database does not have
-  (`Gateway_Chassis`, `HA_Chassis`);
-* `twice`: several chassis have the same host name;
+  (`Gateway_Chassis`, `HA_Chassis`); not `neutron-ovn-invalid-chassis`, which Neutron writes where it found no host;
+* `twice`: several chassis have the same host name (those of another OVN that is joined to this one do not count);
 * `silent`: it has not reported for at least the age `silence` that it has done what OVN asks for (`nb_cfg` of
   `Chassis_Private` is behind that of `NB_Global`).
 
@@ -64,7 +64,11 @@ OUTSIDE_CHECK = OutsideCheck(
         groups AS (SELECT chassis, MIN(id) AS id FROM ovn_ha_chassis GROUP BY chassis),
         relied AS (SELECT chassis FROM gateways UNION SELECT chassis FROM groups),
         many AS (
-            SELECT host, COUNT(*) AS many FROM ovn_chassis WHERE host <> '' GROUP BY host HAVING COUNT(*) > 1)
+            SELECT host, COUNT(*) AS many
+              FROM ovn_chassis
+             WHERE host <> '' AND COALESCE(remote, '') <> 'true'
+             GROUP BY host
+            HAVING COUNT(*) > 1)
         SELECT 'gateway-gone' AS code, r.chassis, '' AS host, 0 AS many, '' AS since,
                CASE WHEN g.id IS NULL THEN 'HA_Chassis' WHEN h.id IS NULL THEN 'Gateway_Chassis'
                     ELSE 'Gateway_Chassis, HA_Chassis' END AS "where",
@@ -78,13 +82,14 @@ OUTSIDE_CHECK = OutsideCheck(
           LEFT JOIN gateways g ON g.chassis = r.chassis
           LEFT JOIN groups h ON h.chassis = r.chassis
           LEFT JOIN ovn_chassis c ON c.name = r.chassis
-         WHERE c.name IS NULL AND r.chassis <> ''
+         WHERE c.name IS NULL AND r.chassis NOT IN ('', 'neutron-ovn-invalid-chassis')
         UNION ALL
         SELECT 'twice' AS code, c.name AS chassis, c.host, m.many, '' AS since, '' AS "where",
                'compare with the host''s own id (ovs-vsctl get Open_vSwitch . external_ids:system-id); if ' || c.name
                || ' is not it: ovn-sbctl chassis-del ' || c.name AS way
           FROM ovn_chassis c
           JOIN many m ON m.host = c.host
+         WHERE COALESCE(c.remote, '') <> 'true'
         UNION ALL
         SELECT 'silent' AS code, c.name AS chassis, c.host, 0 AS many,
                STRFTIME(r.reported_at, '%Y-%m-%d %H:%M') AS since, '' AS "where",

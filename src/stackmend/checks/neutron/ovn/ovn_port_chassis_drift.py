@@ -11,8 +11,9 @@ Neutron has one active binding of the port, to a host, and nothing has changed f
   the port.
 
 Only ports of servers that an `ovn-controller` plugs in are judged: not those of routers, load balancers and metadata,
-which are on no host or on all of them; not virtual and external ports; not subports of trunks, which follow their
-parents; and no port that is being migrated.
+which are on no host or on all of them; not virtual and external ports; not ports on a network card that has a host
+name of its own (`remote-managed`); not subports of trunks, which follow their parents; and no port that is being
+migrated.
 
 ## Why it matters
 Traffic to the server goes to a host where it is not, or nowhere.
@@ -82,7 +83,8 @@ OUTSIDE_CHECK = OutsideCheck(
               JOIN settled s ON s.port = b.port_id
              GROUP BY b.port_id
             HAVING COUNT(*) = 1 AND MAX(b.status) = 'ACTIVE' AND MAX(b.vif_type) IN ('ovs', 'vhostuser')
-               AND MAX(CASE WHEN b.migrating THEN 1 ELSE 0 END) = 0 AND MAX(b.host) <> ''),
+               AND MAX(b.vnic_type) <> 'remote-managed' AND MAX(CASE WHEN b.migrating THEN 1 ELSE 0 END) = 0
+               AND MAX(b.host) <> ''),
         claimed AS (
             SELECT d.port, MIN(c.host) AS host
               FROM ovn_bindings d
