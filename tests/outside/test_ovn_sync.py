@@ -15,6 +15,7 @@ import pytest
 
 from stackmend.app import audits
 from stackmend.config.settings import Config, load
+from stackmend.engine.auditing import catalogue
 from stackmend.tables.outside.ovn import SERVICE
 from stackmend_lab.cloud import build
 
@@ -131,3 +132,17 @@ def test_its_log_mode_writes_to_neutrons_database(place: Place) -> None:
     assert cloud.rows("neutron", count) == [{"n": 0}]
     place.sync("log")
     assert cloud.rows("neutron", count) == [{"n": 100}]
+
+
+def test_it_takes_the_switches_of_segments_for_those_of_no_network(place: Place) -> None:
+    """What it logs so, it deletes in repair: every finding that names this mode warns of it. No check finds them."""
+    mirror = place.mirror
+    conf = place.folder / "neutron.conf"
+    conf.write_text(f"{conf.read_text()}logical_switch_per_vlan_segment = true\n")
+    ovn_plants.switches_of_segments(mirror)
+    (segment,) = mirror.cloud.rows("neutron", "SELECT id FROM networksegments WHERE physical_network = 'rack1'")
+    assert place.look() == set()
+    assert ("ovn-object-orphan", "network", segment["id"]) in _named(place.sync("log"))
+    naming = [one for one in catalogue.every_check().values() if "sync_mode repair" in one.by_hand]
+    assert {one.name for one in naming} == {"ovn-db-drift", *OBJECTS}
+    assert all("logical_switch_per_vlan_segment" in one.by_hand for one in naming)

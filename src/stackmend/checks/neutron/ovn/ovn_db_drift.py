@@ -30,11 +30,13 @@ log of Neutron: `Maintenance task: Failed to fix`.
 By hand. First look into Neutron's log for the reason, at the time of the maintenance: as long as it lasts, every repair
 fails alike. Changing the object in Neutron (its description, for example) makes Neutron write it to OVN at once. For
 many objects: `neutron-ovn-db-sync-util --ovn-neutron_sync_mode log`, which changes nothing in OVN; then, once its log
-names nothing that you do not expect, with `repair`. Give it the very files that Neutron itself is given. It compares
+names nothing that you do not expect, with `repair`. Give it the very files that Neutron itself is given. With
+`logical_switch_per_vlan_segment` it deletes the switches of all VLAN segments: do not use it there. It compares
 neither whether ports are up, nor on which host they are. Never write the numbers by SQL: then nobody knows any more
 that OVN is behind.
 """
 
+from stackmend.checks.neutron.ovn import SYNCHRONISE
 from stackmend.model.check import Check, Severity
 
 CHECK = Check(
@@ -52,12 +54,7 @@ CHECK = Check(
     reads={"neutron_ovn_drift": {"resource_uuid": "resource", "resource_type": "kind"}},
     ages={"settled": 1800},
     explained_by={"standardattr-orphan": {"attribute": "attribute"}},
-    by_hand=(
-        "look into Neutron's log why its maintenance fails for {resource}. Then, on a controller:"
-        " neutron-ovn-db-sync-util --config-file /etc/neutron/neutron.conf --config-file"
-        " /etc/neutron/plugins/ml2/ml2_conf.ini --ovn-neutron_sync_mode log; read what it would change, and if that is"
-        " what you expect, the same with: --ovn-neutron_sync_mode repair"
-    ),
+    by_hand=f"look into Neutron's log why its maintenance fails for {{resource}}. Then, on a controller: {SYNCHRONISE}",
     sql="""
         SELECT resource_uuid AS resource, resource_type AS kind, revision_number AS revision, neutron_revision,
                standard_attr_id AS attribute,

@@ -31,11 +31,14 @@ Neutron's own tool, by hand: first `neutron-ovn-db-sync-util --ovn-neutron_sync_
 and logs a warning for each difference; once its log names these objects, and nothing that you do not expect, with
 `repair`. Give it the very files that Neutron itself is given: in both modes it starts ML2 with them, and makes the
 tables of free segments in Neutron's database as they say.
-It goes through the whole cloud, also deletes what OVN has and Neutron has not, and creates everything that it takes for
-missing: on a busy cloud, while objects are created or deleted, both may hit what is in progress. Stop the API of
-Neutron, or choose a quiet hour. It does not compare whether ports are up (see ovn-port-status-drift).
+With `logical_switch_per_vlan_segment` it takes the switches of all VLAN segments for those of deleted networks, and
+deletes them: do not use it there. It goes through the whole cloud, also deletes what OVN has and Neutron has not, and
+creates everything that it takes for missing: on a busy cloud, while objects are created or deleted, both may hit what
+is in progress. Stop the API of Neutron, or choose a quiet hour. It does not compare whether ports are up (see
+ovn-port-status-drift).
 """
 
+from stackmend.checks.neutron.ovn import SYNCHRONISE
 from stackmend.model.check import OutsideCheck, Severity
 
 OUTSIDE_CHECK = OutsideCheck(
@@ -58,11 +61,7 @@ OUTSIDE_CHECK = OutsideCheck(
     },
     explained_by={"ovn-db-drift": {"resource": "resource"}},
     ages={"settled": 900},
-    by_hand=(
-        "on a controller, with Neutron's configuration: neutron-ovn-db-sync-util --config-file"
-        " /etc/neutron/neutron.conf --config-file /etc/neutron/plugins/ml2/ml2_conf.ini --ovn-neutron_sync_mode log;"
-        " read what it would change, and if that is what you expect, the same with: --ovn-neutron_sync_mode repair"
-    ),
+    by_hand=f"on a controller, with Neutron's configuration: {SYNCHRONISE}",
     sql="""
         WITH split AS (
             SELECT DISTINCT g.network_id FROM neutron_networksegments g JOIN ovn_switches s ON s.network = g.id),

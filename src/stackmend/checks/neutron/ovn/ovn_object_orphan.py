@@ -27,10 +27,13 @@ at ovn-revision-ahead.
 Neutron's own tool, by hand: first `neutron-ovn-db-sync-util --ovn-neutron_sync_mode log`, which changes nothing in OVN,
 then with `repair`, which deletes the object (and everything else of that kind, and creates what OVN lacks: read the log
 first). Give it the very files that Neutron itself is given: in both modes it makes the tables of free segments as they
-say. If Neutron's database is an old copy, the object is right and Neutron is wrong: a server may be using the port.
-Do not delete anything before that is clear. What is deleted in OVN is gone, but is made again from what Neutron has.
+say. With `logical_switch_per_vlan_segment` it deletes the switches of all VLAN segments, too: do not use it there, but
+`ovn-nbctl lsp-del`, `ls-del` or `lr-del` with the name above. If Neutron's database is an old copy, the object is right
+and Neutron is wrong: a server may be using the port. Do not delete anything before that is clear. What is deleted in
+OVN is gone, but is made again from what Neutron has.
 """
 
+from stackmend.checks.neutron.ovn import SYNCHRONISE
 from stackmend.model.check import OutsideCheck, Severity
 
 OUTSIDE_CHECK = OutsideCheck(
@@ -52,10 +55,7 @@ OUTSIDE_CHECK = OutsideCheck(
         "neutron_ports": {"id": "resource"},
     },
     by_hand=(
-        "if Neutron's database is not an old copy, on a controller, with Neutron's configuration:"
-        " neutron-ovn-db-sync-util --config-file /etc/neutron/neutron.conf --config-file"
-        " /etc/neutron/plugins/ml2/ml2_conf.ini --ovn-neutron_sync_mode log; read what it would change, and if that is"
-        " what you expect, the same with: --ovn-neutron_sync_mode repair"
+        f"if Neutron's database is not an old copy, on a controller, with Neutron's configuration: {SYNCHRONISE}"
     ),
     sql="""
         SELECT DISTINCT 'network' AS code, s.network AS resource
