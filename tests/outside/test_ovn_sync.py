@@ -146,3 +146,19 @@ def test_it_takes_the_switches_of_segments_for_those_of_no_network(place: Place)
     naming = [one for one in catalogue.every_check().values() if "sync_mode repair" in one.by_hand]
     assert {one.name for one in naming} == {"ovn-db-drift", *OBJECTS}
     assert all("logical_switch_per_vlan_segment" in one.by_hand for one in naming)
+
+
+#: whether an event goes to every worker, or to the one that the hash ring names: of an agent, and of a port
+_RING = """
+from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import ovsdb_monitor
+for event in (ovsdb_monitor.ChassisAgentEvent, ovsdb_monitor.LogicalSwitchPortCreateEvent):
+    print(getattr(event, "GLOBAL", False))
+"""
+
+
+def test_a_worker_sets_the_status_of_its_share_of_the_ports() -> None:
+    """The event of a port is for one worker of the hash ring, not for each: a restart of one is not enough."""
+    words = [str(SERVICES / "bin" / "python"), "-W", "ignore", "-c", _RING]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.split(), done.returncode) == (["True", "False"], 0), done.stderr
+    assert "its share" in " ".join(catalogue.every_check()["ovn-port-status-drift"].by_hand.split())

@@ -23,9 +23,11 @@ ring gave it to a worker that was gone.
 
 ## Repair and its risk
 By hand, with a restart of Neutron's API workers, one controller after another: as each connects to OVN, it is given
-every port as new, and sets the status of each as OVN shows it (`LogicalSwitchPortCreateEvent`). Users see no more than
-a short pause of the API. `neutron-ovn-db-sync-util` compares the status of ports in no mode. Never write ACTIVE into
-the database: Nova is not told. With `down`, first see on the host why no interface has the port's id
+every port as new, and sets the status of those that the hash ring gives to it (`LogicalSwitchPortCreateEvent`). Who has
+which port changes while workers come and go, so a port may be left out: look again afterwards, and repeat it. Users see
+no more than a short pause of the API. For one port alone, a hard reboot of its server plugs it in again.
+`neutron-ovn-db-sync-util` compares the status of ports in no mode. Never write ACTIVE into the database: Nova is not
+told. With `down`, first see on the host why no interface has the port's id
 (`ovs-vsctl find Interface external_ids:iface-id=<port>`): then OVN is right.
 """
 
@@ -53,8 +55,10 @@ OUTSIDE_CHECK = OutsideCheck(
     },
     ages={"settled": 900},
     by_hand=(
-        "restart neutron-server (the API workers of Neutron), one controller after another: each sets the status of"
-        " every port as OVN shows it when it connects. neutron-ovn-db-sync-util does not compare the status of ports"
+        "restart neutron-server (the API workers of Neutron), one controller after another: each sets the status of its"
+        " share of the ports as OVN shows it when it connects; look again, and repeat it if this port fell to none. For"
+        " this port alone, with an interruption: openstack server reboot --hard {server}. neutron-ovn-db-sync-util does"
+        " not compare the status of ports"
     ),
     sql="""
         WITH bound AS (
