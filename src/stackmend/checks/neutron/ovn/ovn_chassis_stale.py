@@ -72,9 +72,11 @@ OUTSIDE_CHECK = OutsideCheck(
         SELECT 'gateway-gone' AS code, r.chassis, '' AS host, 0 AS many, '' AS since,
                CASE WHEN g.id IS NULL THEN 'HA_Chassis' WHEN h.id IS NULL THEN 'Gateway_Chassis'
                     ELSE 'Gateway_Chassis, HA_Chassis' END AS "where",
-               'if the host is gone for good' || COALESCE('; for each row of: ovn-nbctl find Gateway_Chassis chassis_name='
-               || r.chassis || '; see which port has it: ovn-nbctl --bare --columns=name find Logical_Router_Port'
-               || ' ''gateway_chassis{>=}' || g.id || '''; and: ovn-nbctl lrp-del-gateway-chassis PORT ' || r.chassis, '')
+               'if the host is gone for good'
+               || COALESCE('; for each row of: ovn-nbctl find Gateway_Chassis chassis_name=' || r.chassis
+               || '; see which port has it: ovn-nbctl --bare --columns=name find Logical_Router_Port'
+               || ' ''gateway_chassis{>=}' || g.id || '''; and: ovn-nbctl lrp-del-gateway-chassis PORT '
+               || r.chassis, '')
                || COALESCE('; for each row of: ovn-nbctl find HA_Chassis chassis_name=' || r.chassis
                || '; see which group has it: ovn-nbctl --bare --columns=name find HA_Chassis_Group ''ha_chassis{>=}'
                || h.id || '''; and: ovn-nbctl ha-chassis-group-remove-chassis GROUP ' || r.chassis, '') AS way

@@ -54,9 +54,7 @@ OUTSIDE_CHECK = OutsideCheck(
         "neutron_routers": {"id": "resource"},
         "neutron_ports": {"id": "resource"},
     },
-    by_hand=(
-        f"if Neutron's database is not an old copy, on a controller, with Neutron's configuration: {SYNCHRONISE}"
-    ),
+    by_hand=(f"if Neutron's database is not an old copy, on a controller, with Neutron's configuration: {SYNCHRONISE}"),
     sql="""
         SELECT DISTINCT 'network' AS code, s.network AS resource
           FROM ovn_switches s
