@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 
 from stackmend.app import audits, plans, runs, snapshots
+from stackmend.app.discovery import connect
 from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
 from stackmend.drivers.database.dialects import Address
@@ -313,3 +314,16 @@ def test_hosts_are_mapped_one_by_one() -> None:
             wrong.of(addresses)
     with pytest.raises(ConfigError, match="no database is on a server"):
         ReplicaHosts(host="copy").of({"glance": addresses["glance"]})
+
+
+def test_the_replica_of_an_unknown_cell_is_no_error(tmp_path: Path) -> None:
+    """While nova_api does not answer, nobody knows the cells: what is left works as if no replica were named there."""
+    url = "mysql+pymysql://reader:geheim@127.0.0.1"
+    databases = {"nova_api": Address.from_url(f"{url}:1/nova_api"), "neutron": Address.from_url(f"{url}:3307/neutron")}
+    replica = ReplicaHosts(hosts={"db-cell1": "db-cell1-replica", "127.0.0.1:3307": "neutron-replica"})
+
+    known = connect(Config(databases=databases, replica=replica, state=tmp_path))
+
+    assert {name: one.host for name, one in known.replicas.items()} == {"neutron": "neutron-replica"}
+    assert "127.0.0.1:1" in known.errors["nova_api"]
+    assert not known.cells_known

@@ -73,7 +73,7 @@ def connect(config: Config, *, write: bool = False) -> Databases:
         addresses = {name: address for name, address in addresses.items() if name not in both}
         known = False
     identity = _identity(addresses, mappings)
-    replicas = config.replica.of(addresses) if config.replica else {}
+    replicas = config.replica.of(addresses, whole=known or api is None) if config.replica else {}
     if write and config.writer:
         account = config.writer
         addresses = {name: a.under(account.username, account.password) for name, a in addresses.items()}

@@ -49,8 +49,11 @@ class ReplicaHosts:
     password: str = field(default="", repr=False)
     max_lag: float = MAX_LAG  #: 0: any
 
-    def of(self, addresses: Mapping[str, Address]) -> dict[str, Address]:
-        """Database -> its address on the replica, for those that have one; ConfigError for a name without a server."""
+    def of(self, addresses: Mapping[str, Address], *, whole: bool = True) -> dict[str, Address]:
+        """Database -> its address on the replica, for those that have one; ConfigError for a name without a server.
+
+        ``whole``: these are all databases; if cells are unknown, a name may be that of their server.
+        """
         named = {_host_port(text): (text, _host_port(other)) for text, other in self.hosts.items()}
         every = _host_port(self.host) if self.host else None
         used, found = set[str](), dict[str, Address]()
@@ -64,6 +67,8 @@ class ReplicaHosts:
             used.add(text)
             if place:
                 found[name] = self._at(address, *place)
+        if not whole:
+            return found
         if unused := sorted(set(self.hosts) - used):
             raise ConfigError(
                 f"[replica.hosts] names {unused[0]}, but no database is there",
