@@ -173,6 +173,46 @@ def test_what_a_replica_shows_is_mended_on_the_primary(copied: Copied) -> None:
     assert left.findings == ()
 
 
+@pytest.mark.parametrize(
+    ("rules", "lacking"),
+    [
+        ({"replicate_ignore_db": "mysql,{placement}"}, "placement"),
+        ({"replicate_do_db": "mysql,{nova_api}"}, "placement"),
+        ({"replicate_ignore_table": "{placement}.traits"}, "placement"),
+        ({"replicate_wild_ignore_table": "copied\\_pla%.t%"}, "placement"),
+        ({"replicate_wild_do_table": "copied\\_nova%.%"}, "placement"),
+        ({"replicate_do_table": "{placement}.allocations"}, "placement"),
+        ({"replicate_ignore_db": "mysql,sys", "replicate_wild_do_table": "copied_%.%"}, ""),
+        ({"replicate_wild_ignore_table": "mysql.%", "replicate_ignore_table": "other.allocations"}, ""),
+    ],
+)  # fmt: skip
+def test_a_replica_that_leaves_tables_out_is_refused(copied: Copied, rules: dict[str, str], lacking: str) -> None:
+    """It has all transactions, and old rows of what it left out; rules about other schemas do not matter."""
+    names = {name: parsed(url).database for name, url in copied.cloud.databases.items() if ":" not in name}
+    with copied.pair.leaving_out(**{name: text.format(**names) for name, text in rules.items()}):
+        report = audits.audit(copied.config(account=True), checks=["allocation-orphan"], settle=0)
+
+    errors = {source.database: source.error for source in report.manifest.sources}
+    if lacking:
+        assert report.exit == Exit.INCOMPLETE
+        assert "its replication leaves tables of it out (replicate_" in errors[lacking]
+    else:
+        assert (report.exit, set(errors.values())) == (Exit.CLEAN, {""})
+
+
+def test_services_that_report_on_the_primary_alone_are_seen(copied: Copied) -> None:
+    """The primary need not write everything to its log: then the replica has all of its transactions, and is late."""
+    cell = parsed(copied.cloud.databases["cell:cell1"]).database
+    later = f"UPDATE {cell}.services SET updated_at = UTC_TIMESTAMP() + INTERVAL 1 HOUR LIMIT 1"
+    copied.pair.primary.run(f"SET SESSION sql_log_bin = 0; {later}")
+
+    limited = audits.audit(copied.config(account=True), checks=["allocation-orphan"], settle=0)
+
+    assert limited.exit == Exit.INCOMPLETE
+    (error,) = (source.error for source in limited.manifest.sources if source.database == "cell:cell1")
+    assert "s behind, more than 60 ([replica] max_lag)" in error
+
+
 def test_a_stopped_replica_is_never_read(copied: Copied, capsys: pytest.CaptureFixture[str]) -> None:
     """However old its data may be allowed to be: nobody knows how old they are."""
     copied.pair.stop()

@@ -54,6 +54,16 @@ class Pair:
         """Stop replication; the server goes on."""
         self.replica.run("STOP SLAVE")
 
+    @contextmanager
+    def leaving_out(self, **rules: str) -> Iterator[None]:
+        """The replica leaves tables out, by variables such as ``replicate_ignore_db``."""
+        try:
+            self.replica.run("; ".join(["STOP SLAVE", *(f"SET GLOBAL {n} = '{v}'" for n, v in rules.items())]))
+            self.replica.run("START SLAVE")
+            yield
+        finally:
+            self.replica.run("; ".join(["STOP SLAVE", *(f"SET GLOBAL {name} = ''" for name in rules), "START SLAVE"]))
+
     def catch_up(self) -> None:
         """Wait until the replica has everything."""
         with closing(self.primary.connect()) as there, closing(self.replica.connect()) as here:

@@ -2,9 +2,9 @@
 """Replicas: which one stands for a server, whether it belongs to the same cloud, and how far behind it is.
 
 A replica that has all transactions which the primary had a moment before is up to date (MariaDB's GTIDs). Otherwise the
-lag is what the replica says itself, or what the services' own heartbeats in its databases say, whichever is more: the
-former is 0 while the connection to the primary hangs. An account that may not ask it gets the time since the newest
-heartbeat, which is never less than the lag.
+lag is what the replica says itself, which is 0 while the connection to the primary hangs. The services' own heartbeats
+may show in either case that it is more: a replica need not have all tables of its primary. An account that may not ask
+it gets the time since the newest heartbeat, which is never less than the lag.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ _SAMPLE = 50
 _SHARE = 0.5
 #: the primary's last transactions, and those that the replica has, of each domain
 _GTIDS = ("SELECT @@GLOBAL.gtid_binlog_pos", "SELECT @@GLOBAL.gtid_slave_pos")
+#: MariaDB's variables, which say what a replica takes over, or what it leaves out: of schemas; of SCHEMA.TABLE; of
+#: patterns of these
+_FILTERS = tuple(f"replicate_{wild}{verb}" for wild, verb in (
+    ("", "do_db"), ("", "ignore_db"), ("", "do_table"), ("", "ignore_table"), ("wild_", "do_table"),
+    ("wild_", "ignore_table"),
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +114,9 @@ def measure(pairs: Mapping[str, tuple[Address, Address]], max_lag: float) -> Beh
     dialect = dialect_of(primary)
     with closing(dialect.connect(primary)) as source:
         now = datetime.fromisoformat(dialect.utcnow(source))
-        had = _gtids(source, _GTIDS[0])
+        # before the position: what has that has these as well
         beats = {name: beat for name, (one, _) in pairs.items() if (beat := _beat(source, name, one))}
+        had = _gtids(source, _GTIDS[0])
     with closing(dialect.connect(there)) as copy:
         load = dialect.load(copy)
         has = _gtids(copy, _GTIDS[1])
@@ -117,10 +124,11 @@ def measure(pairs: Mapping[str, tuple[Address, Address]], max_lag: float) -> Beh
     told = load.lag if load else None
     if told is not None and math.isinf(told):
         raise SourceError(f"the replica {there.redacted} is not read: its replication has stopped")
+    apart = [(beats[name] - beat).total_seconds() for name, beat in copied.items()]
     if had and all(has.get(domain, -1) >= number for domain, number in had.items()):
-        lag = 0.0
+        lag = max([0.0, *apart])
     elif told is not None:
-        lag = max([told, *((beats[name] - beat).total_seconds() for name, beat in copied.items())])
+        lag = max([told, *apart])
     elif copied:  # it has everything until then; that the primary has no later report proves nothing
         lag = max(0.0, (now - max(copied.values())).total_seconds())
     else:
@@ -145,6 +153,8 @@ def stranger(database: str, primary: Address, there: Address, versions: Sequence
     dialect = dialect_of(primary)
     table, key, fact = FACTS[_service(database)]
     with closing(dialect.connect(primary)) as source, closing(dialect.connect(there)) as copy:
+        if rule := _left_out(copy, there.database):
+            return f"its replication leaves tables of it out ({rule})"
         if ours := sorted(set(_versions(source)) ^ set(versions)):
             return f"their schemas differ (revision {', '.join(ours)})"
         columns = f"{dialect.quote(key)}, {dialect.quote(fact)}"
@@ -164,6 +174,47 @@ def stranger(database: str, primary: Address, there: Address, versions: Sequence
     if len(there_too) < _SHARE * len(rows):
         return f"the primary has only {len(there_too)} of {len(rows)} rows of {table} that were compared"
     return ""
+
+
+def _left_out(connection: Connection, schema: str) -> str:
+    """The rule by which a replica does not take over every table of a schema; "" if it does.
+
+    MySQL has no such variables: its rules are in its status, which needs a privilege.
+    """
+    sql = f"SELECT {', '.join(f'@@GLOBAL.{name}' for name in _FILTERS)}"
+    try:
+        (told,) = dialect_of(Address("mysql", "")).select(connection, sql)
+    except SilentError:
+        raise
+    except SourceError:
+        return ""
+    rules = {name: [one.strip() for one in str(text or "").split(",") if one.strip()] for name, text in zip(
+        _FILTERS, told, strict=True
+    )}  # fmt: skip
+    for name, entries in rules.items():
+        wild = name.startswith("replicate_wild_")
+        ours = [one for one in entries if _alike(one.partition(".")[0], schema, wild=wild)]
+        if "ignore" in name:
+            broken = bool(ours)
+        elif name.endswith("_db"):
+            broken = bool(entries) and not ours
+        else:  # one table is not all of them; tables are taken over by either of the two variables
+            whole = rules["replicate_wild_do_table"]
+            broken = bool(entries) and not any(
+                _alike(one.partition(".")[0], schema, wild=True) and one.partition(".")[2] == "%" for one in whole
+            )
+        if broken:
+            return f"{name} = {', '.join(entries)}"
+    return ""
+
+
+def _alike(pattern: str, name: str, *, wild: bool) -> bool:
+    """Whether a name matches a pattern of SQL; as it is, without ``wild``."""
+    if not wild:
+        return pattern == name
+    parts = re.findall(r"\\.|.", pattern)
+    expression = "".join({"%": ".*", "_": "."}.get(part) or re.escape(part[-1]) for part in parts)
+    return re.fullmatch(expression, name) is not None
 
 
 def _pairs(rows: Iterable[tuple[Value, ...]]) -> dict[Value, Value]:
