@@ -22,7 +22,7 @@ from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.mariadb import MariaDB
 from stackmend_lab.plants.cinder.records import volume_service_unset
-from stackmend_lab.plants.nova.hosts import evacuation_record_time_bomb
+from stackmend_lab.plants.nova.hosts import evacuation_record_time_bomb, service_down_or_version_skew
 from stackmend_lab.plants.nova.states import server_stuck_deleting
 from stackmend_lab.plants.placement import provider_tree_broken
 
@@ -196,6 +196,22 @@ def test_a_finding_blocks_or_warns_as_its_check_says(in_files: Ready, capsys: py
     code, found = asked(config, capsys)
     assert (code, found["blockers"]) == (Exit.CLEAN, 0)
     assert {one["state"] for one in found["findings"]} == {"confirmed", "waived"}
+
+
+def test_only_the_version_of_nova_compute_blocks(in_files: Ready, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nova refuses to start for the row of an old nova-compute; it never asks for the version of a conductor."""
+    config = in_files.config(dict.fromkeys(FILES, says(GOOD)))
+    old = service_down_or_version_skew.conductor(in_files.cloud)["host"]
+    in_files.cloud.execute("cell:cell1", "UPDATE services SET version = 60 WHERE host = :host", {"host": old})
+
+    code, found = asked(config, capsys)
+    assert [(one["evidence"]["code"], one["upgrade"]["blocks"]) for one in found["findings"]] == [("silent", False)]
+    assert code == Exit.CLEAN
+
+    compute = service_down_or_version_skew.old_version(in_files.cloud)["host"]
+    code, found = asked(config, capsys)
+    assert [one["key"]["host"] for one in found["findings"] if one["upgrade"]["blocks"]] == [compute]
+    assert code == Exit.FINDINGS
 
 
 def test_a_database_that_cannot_be_read_is_never_ready(in_files: Ready, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,8 @@ CHECK = Check(
     },
     obstacles=(
         Obstacle(
-            what="nova-manage db online_data_migrations cannot fill its compute_id, and says so each time",
+            what="if its compute_id is empty and no compute node of that host and name was ever there, nova-manage db"
+            " online_data_migrations cannot fill it, and says so each time",
             source="nova/objects/instance.py, populate_instance_compute_id",
             blocks=False,
         ),

@@ -48,10 +48,15 @@ CHECK = Check(
     ages={"grace": 3600},
     obstacles=(
         Obstacle(
-            codes=frozenset({"two-hosts", "two-nodes"}),
-            what="nova-compute, which the upgrade restarts, refuses to start with the compute node of another host, or"
-            " with several of its own",
-            source="nova/compute/manager.py, _ensure_existing_node_identity and _check_for_host_rename",
+            codes=frozenset({"two-hosts"}),
+            what="the upgrade restarts nova-compute, which refuses to start if its file compute_id has the compute node"
+            " of the other host",
+            source="nova/compute/manager.py, _check_for_host_rename",
+        ),
+        Obstacle(
+            codes=frozenset({"two-nodes"}),
+            what="on an upgrade from before 2023.1, nova-compute refuses to start if it has no file compute_id yet",
+            source="nova/compute/manager.py, _ensure_existing_node_identity",
         ),
         Obstacle(
             codes=frozenset({"no-node"}),

@@ -7,7 +7,7 @@ contradicts. Neutron's agents have a check of their own, `agent-or-scheduler-bin
 wrong:
 
 * `silent`: nothing has reported for a week;
-* `pins-version`: nor that, and its version is older than that of the others: it counts for the oldest one;
+* `pins-version`: nor that, and it is a nova-compute older than the others: its version counts for the oldest one;
 * `forced-down`: a nova-compute is forced down, but reports;
 * `old-release`: a nova-compute that reports is older than the newest one of the cloud supports.
 
@@ -61,13 +61,15 @@ CHECK = Check(
         ),
         Obstacle(
             codes=frozenset({"pins-version"}),
-            what="its version counts as the oldest of the cloud: of the next release, Nova's services refuse to start",
+            what="its version counts as the oldest of the cloud: Nova's services of a release that no longer works with"
+            " it refuse to start",
             source="nova/db/main/api.py, service_get_minimum_version; nova/utils.py, raise_if_old_compute",
         ),
         Obstacle(
             codes=frozenset({"silent"}),
-            what="its row stays behind at this version, which the upgrade after this one takes for the oldest",
-            source="nova/db/main/api.py, service_get_minimum_version",
+            what="its row keeps this version; that of a nova-compute which is not forced down, or of a service of"
+            " Cinder, is taken for the oldest from this upgrade on",
+            source="nova/db/main/api.py, service_get_minimum_version; cinder/objects/service.py, _get_minimum_version",
             blocks=False,
         ),
     ),
@@ -82,7 +84,8 @@ CHECK = Check(
             SELECT 'Nova' AS service, v."binary" AS kind, v.host, v.cell, v.version, o.newest,
                    COALESCE(v.last_seen_up, v.updated_at, v.created_at) AS since,
                    COALESCE(v.forced_down, FALSE) AS forced, v."binary" = 'nova-compute' AS compute,
-                   v.version < o.newest AND NOT COALESCE(v.forced_down, FALSE) AS pins, v.version < o.oldest AS too_old,
+                   v."binary" = 'nova-compute' AND v.version < o.newest AND NOT COALESCE(v.forced_down, FALSE) AS pins,
+                   v.version < o.oldest AS too_old,
                    'if nothing is left of it (openstack server list --all-projects --host ' || v.host
                    || '), openstack compute service delete ID, which openstack compute service list --host ' || v.host
                    || ' shows' AS remedy

@@ -54,7 +54,7 @@ CHECK = Check(
     obstacles=(
         Obstacle(
             codes=frozenset({"host-up", "host-down", "unmarked"}),
-            what="the upgrade restarts nova-compute, which then goes on with the deletion",
+            what="the upgrade restarts nova-compute, which then goes on with the deletion, unless it is soft-deleting",
             source="nova/compute/manager.py, _init_instance",
             blocks=False,
         ),
