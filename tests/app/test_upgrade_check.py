@@ -153,6 +153,18 @@ def test_a_healthy_cloud_is_ready(in_files: Ready, capsys: pytest.CaptureFixture
     assert (code, found["outcome"]) == (Exit.CLEAN, "ready")
 
 
+def test_a_machine_without_the_programs_says_so_last(in_files: Ready, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence that people read says that nothing was asked, also where the report is not looked at."""
+    assert main(["--config", in_files.config({}), "upgrade", "check", "--settle", "0", "-f", "json"]) == Exit.CLEAN
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "not run: " in last
+    assert all(f"{service}-status" in last for service in FILES)
+
+    config = in_files.config(dict.fromkeys(FILES, says(GOOD)))
+    assert main(["--config", config, "upgrade", "check", "--settle", "0"]) == Exit.CLEAN
+    assert "not run" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("out", "code", "options", "expected"),
     [

@@ -12,7 +12,7 @@ from stackmend.model.finding import State
 from stackmend.model.objects.upgrade import Hindrance, Outcome, StatusAnswer, Verdict
 from stackmend.report.document import Document
 from stackmend.report.pages import obstacle_record
-from stackmend.report.words import count, wrapped
+from stackmend.report.words import count, listed, wrapped
 
 COLUMNS = (
     ("Outcome", "outcome"), ("Blockers", "blockers"), ("Warnings", "warnings"), ("Programs", "programs"),
@@ -124,4 +124,5 @@ def _line(one: Hindrance) -> str:
 def summary(gate: _Gate) -> str:
     """For stderr: what it comes to."""
     numbers = f"{count(gate.blockers, 'blocker')}, {count(gate.warnings, 'warning')}"
-    return f"{_SENTENCES[gate.exit]} ({numbers})"
+    absent = [f"{one.service}-status" for one in gate.programs if one.outcome is Outcome.ABSENT]
+    return f"{_SENTENCES[gate.exit]} ({numbers}{f'; not run: {listed(absent)}' if absent else ''})"
