@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -233,6 +235,30 @@ def test_a_replica_that_does_not_answer_is_incomplete(copied: Copied, mariadb: M
     report = audits.audit(load(str(toml)), checks=["allocation-orphan"], settle=0)
     assert report.exit == Exit.INCOMPLETE
     assert all("127.0.0.1:1/" in source.error for source in report.manifest.sources)
+
+
+def test_a_primary_that_is_silent_is_tried_once(copied: Copied) -> None:
+    """Not for each of the databases that have to be compared with it."""
+    checks = ["allocation-orphan", "volume-stuck-error-deleting", "port-without-server"]
+    port = f":{parsed(copied.cloud.databases['nova_api']).port}/"
+    toml = copied.toml()
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        toml.write_text(toml.read_text().replace(port, f":{mute.getsockname()[1]}/"))
+        config = replace(load(str(toml)), database_timeout=1.0)
+        report = audits.audit(config, checks=checks, settle=0, use_api=False)
+        mute.setblocking(False)
+        tried = 0
+        with suppress(BlockingIOError):
+            while True:
+                mute.accept()[0].close()
+                tried += 1
+
+    errors = {source.database: source.error for source in report.manifest.sources}
+    assert report.exit == Exit.INCOMPLETE
+    for name in ("cinder", "neutron", "placement"):
+        assert "cannot be compared with its primary: mysql://" in errors[name]
+        assert errors[name].endswith(" cannot be read: no answer for 1 s")
+    assert tried == 2  # for the cells, and for the first of these
 
 
 def _another(copied: Copied, elsewhere: MariaDB) -> None:

@@ -206,7 +206,7 @@ class DatabaseCollector:
             if isinstance(problem, SilentError | BusyError):
                 silent[address.server] = problem.message.rpartition("cannot be read: ")[2]
             return reading
-        reading.error = foreign(database, reading.known) or _strange(reading)
+        reading.error = foreign(database, reading.known) or _strange(reading, silent)
         for table in _tables_of(database, wanted):
             _note(reading.missing, table.label, missing(table, reading.known))
             _note(reading.unseen, table.label, unseen(table, reading.known, sight))
@@ -323,15 +323,22 @@ def _begin(group: list[_Reading], reader: TableReader) -> None:
         _fail(group, problem)
 
 
-def _strange(reading: _Reading) -> str:
-    """Why a replica is not one of its primary."""
-    if reading.primary is None:
+def _strange(reading: _Reading, silent: dict[tuple[str, ...], str]) -> str:
+    """Why a replica is not one of its primary. A server that does not answer joins the ``silent`` ones."""
+    primary, there = reading.primary, reading.address
+    if primary is None:
         return ""
+    unknown = f"the replica {there.redacted} cannot be compared with its primary: "
+    if primary.server in silent:
+        return f"{unknown}{primary.redacted} cannot be read: {silent[primary.server]}"
     try:
-        why = stranger(reading.database, reading.primary, reading.address, reading.versions)
+        why = stranger(reading.database, primary, there, reading.versions)
     except SourceError as problem:
-        return f"the replica {reading.address.redacted} cannot be compared with its primary: {problem.message}"
-    return f"{reading.address.redacted} is no replica of {reading.primary.redacted}: {why}" if why else ""
+        if isinstance(problem, SilentError):
+            mute = primary if problem.message.startswith(primary.redacted) else there
+            silent[mute.server] = problem.message.rpartition("cannot be read: ")[2]
+        return f"{unknown}{problem.message}"
+    return f"{there.redacted} is no replica of {primary.redacted}: {why}" if why else ""
 
 
 def _lag(group: Sequence[_Reading]) -> timedelta:
