@@ -51,11 +51,13 @@ def neighbour(cloud: CloudRows, server: Server) -> dict[str, Any]:
     return found
 
 
-def without_volumes(cloud: CloudRows) -> Server:
-    """An active server without volumes."""
-    while (server := cloud.pick("active")).volumes:
-        pass
-    return server
+def hardly_told(cloud: CloudRows) -> Server:
+    """An active server without volumes that never moved: neither Cinder nor a migration tells where it is."""
+    while True:
+        server = cloud.pick("active")
+        moves = "SELECT id FROM migrations WHERE instance_uuid = :u"
+        if not server.volumes and not cloud.rows(server.database, moves, {"u": server.uuid}):
+            return server
 
 
 def alone(cloud: CloudRows, server: Server, *, silent: bool = False) -> str:

@@ -12,12 +12,12 @@ from stackmend_lab.plants._servers import (
     OLD,
     alone,
     bind,
+    hardly_told,
     migrated,
     neighbour,
     new_consumer,
     provider,
     touch,
-    without_volumes,
 )
 
 
@@ -91,8 +91,11 @@ def source_died(cloud: CloudRows) -> dict[str, Any]:
 
 
 def all_three_columns(cloud: CloudRows) -> dict[str, Any]:
-    """SQL changed host, node and compute_id of a server without volumes: Nova alone against Neutron and Placement."""
-    server = without_volumes(cloud)
+    """SQL changed host, node and compute_id of a server that nothing else tells of: Nova against Neutron and Placement.
+
+    With a volume, or a migration that has ended, a third record would outweigh the row.
+    """
+    server = hardly_told(cloud)
     node = neighbour(cloud, server)
     cloud.update(
         server.database, "instances", {"uuid": server.uuid}, host=node["host"], node=node["hypervisor_hostname"],
