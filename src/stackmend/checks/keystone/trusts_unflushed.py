@@ -9,7 +9,7 @@ set for the site (`[counts.trusts-unflushed] many`, `[ages.trusts-unflushed] kep
 Only the space. Heat, Magnum and others make trusts for each stack or cluster, and Keystone never removes one by itself.
 
 ## How it comes about
-No timer runs `keystone-manage trust_flush` (since Train).
+No timer runs `keystone-manage trust_flush` (since Stein).
 
 ## How to see it by hand
 `SELECT COUNT(*), MIN(COALESCE(deleted_at, expires_at)) FROM trust WHERE COALESCE(deleted_at, expires_at) < '<date>';`
