@@ -237,6 +237,16 @@ def test_names_that_differ_in_case_are_two_databases(cloud: Cloud, tmp_path: Pat
     assert {"cell:cell1", "cell:cell2"} <= found(cloud, tmp_path).addresses.keys()
 
 
+def test_two_servers_on_one_machine_are_two_databases(cloud: Cloud, tmp_path: Path) -> None:
+    """Only their sockets differ: none of the two may be taken for the other, and be left unread."""
+    for cell in ("cell1", "cell2"):
+        remap(cloud, cell, database_connection=f"mysql://a:b@localhost/nova?charset=utf8&unix_socket=/run/{cell}.sock")
+    databases = found(cloud, tmp_path)
+    assert {"cell:cell1", "cell:cell2"} <= databases.addresses.keys()
+    assert databases.errors == {}
+    assert databases.cells_known
+
+
 def test_one_database_by_two_spellings_is_said(cloud: Cloud, tmp_path: Path) -> None:
     """A template that expands to another cell's URL: that cell is not read, and not all cells are known."""
     remap(cloud, "cell1", database_connection="mysql://nova:x@db:3307/nova")

@@ -15,6 +15,7 @@ from urllib.parse import urlparse
 
 from stackmend.config.layouts import anchored
 from stackmend.config.settings import Config, DatabaseAccount
+from stackmend.config.sources import where
 from stackmend.drivers.database.dialects import Address, dialect_of
 from stackmend.drivers.database.urls import of_server
 from stackmend.model.errors import ConfigError, SourceError
@@ -112,11 +113,11 @@ def _twins(api: Address) -> set[str]:
 
 def _same_place(addresses: Mapping[str, Address], mappings: list[tuple[str, str, str]]) -> dict[str, str]:
     """Cells that are not known as twins, and still are where another is: what their URLs expand to tells."""
-    seen: dict[str, str] = {}
+    seen: dict[tuple[str, ...], str] = {}
     found: dict[str, str] = {}
     for name, _, _ in mappings:
         address = addresses.get(cell_database(name))
-        if address is not None and (first := seen.setdefault(_place(address), name)) != name:
+        if address is not None and (first := seen.setdefault(where(address), name)) != name:
             found[cell_database(name)] = f"it is the database of {first} as well: two cells are mapped to one database"
     return found
 

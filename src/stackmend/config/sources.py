@@ -199,13 +199,13 @@ def _weighed(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
         if source.state is FileState.USED and source.address:
             used = first.setdefault(source.database, source.address)
             if used is not source.address:
-                same = _where(used) == _where(source.address)
+                same = where(used) == where(source.address)
                 source = replace(source, state=FileState.SAME if same else FileState.DIFFERS)
         found.append(source)
     return found
 
 
-def _where(address: Address) -> tuple[str, ...]:
+def where(address: Address) -> tuple[str, ...]:
     """The identity of a database address, ignoring the account."""
     host = "localhost" if address.host in _LOCAL else address.host.lower()
     return (address.scheme, host, str(address.port), address.options.get("unix_socket", ""), address.database)

@@ -14,16 +14,22 @@ _SAME_QUEUE = (
 
 
 def _database(cell: str) -> str:
-    """SQL for where the database of a cell is, as its URL says it, whatever the account and the options."""
+    """SQL for where the database of a cell is, as its URL says it, whatever the account and the options.
+
+    But for a socket: many servers on one machine differ in nothing else.
+    """
     url = f"{cell}.database_connection"
-    end = f"CASE WHEN INSTR({url}, '?') > INSTR({url}, '@') THEN INSTR({url}, '?') - INSTR({url}, '@') - 1"
+    options = f"INSTR({url}, '?') > INSTR({url}, '@') AND {url} NOT LIKE '%unix_socket=%'"
+    end = f"CASE WHEN {options} THEN INSTR({url}, '?') - INSTR({url}, '@') - 1"
     place = f"SUBSTR({url}, INSTR({url}, '@') + 1, {end} ELSE LENGTH({url}) END)"
     # HEX: names of databases that differ in case are different ones
     return f"HEX(REPLACE({place}, ':3306/', '/'))"
 
 
-#: an older cell ``o`` has the database of cell ``t``; the URLs in a bundle are reduced to names, which prove nothing
-TWINS = f"{_database('o')} = {_database('t')} AND o.id < t.id AND t.database_connection LIKE '%://%'"
+#: cells ``o`` and ``t`` have one database; the URLs in a bundle are reduced to names, which prove nothing
+_SAME_DATABASE = f"{_database('o')} = {_database('t')} AND t.database_connection LIKE '%://%'"
+#: the cell ``o`` is the older one
+TWINS = f"{_SAME_DATABASE} AND o.id < t.id"
 
 TABLES = (
     Table(
@@ -47,7 +53,8 @@ TABLES = (
             Column("id", ColumnType.INT, expr="t.id"),
             Column("servers", ColumnType.INT, expr="COUNT(DISTINCT s.id)"),
         ),
-        join=f"JOIN cell_mappings o ON {TWINS} LEFT JOIN instance_mappings s ON s.cell_id = t.id",
+        join=f"JOIN cell_mappings o ON {_SAME_DATABASE} AND o.id <> t.id"
+        " LEFT JOIN instance_mappings s ON s.cell_id = t.id",
         group="t.id",
     ),
     # compared by the database: the URLs hold passwords
