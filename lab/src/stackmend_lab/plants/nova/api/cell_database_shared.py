@@ -46,15 +46,28 @@ def used(cloud: CloudRows) -> dict[str, Any]:
 
 
 def with_cell0(cloud: CloudRows) -> dict[str, Any]:
-    """A cell was mapped to the database of cell0."""
+    """A cell was mapped to the database of cell0, and what is there is mapped to both."""
+    own, number = _again(cloud, "cell0")
+    failed = cloud.rows("cell:cell0", "SELECT uuid FROM instances WHERE deleted = 0 ORDER BY id DESC LIMIT 1")
+    cloud.update("nova_api", "instance_mappings", {"instance_uuid": failed[0]["uuid"]}, cell_id=number)
+    return {"uuid": own}
+
+
+def beside_cell0(cloud: CloudRows) -> dict[str, Any]:
+    """A cell was mapped to the database of cell0, and nothing to the cell: cell0 is all right where it is."""
     return {"uuid": _again(cloud, "cell0")[0]}
 
 
-VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"used": used, "with_cell0": with_cell0}
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
+    "used": used,
+    "with_cell0": with_cell0,
+    "beside_cell0": beside_cell0,
+}
 NOT_REPAIRED = {
     "plant": "nova-manage cell_v2 delete_cell",
     "used": "UPDATE nova_api.instance_mappings SET cell_id",
     "with_cell0": "make a database for cell0",
+    "beside_cell0": "nova-manage cell_v2 delete_cell",
 }
 
 
