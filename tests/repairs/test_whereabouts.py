@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,16 @@ def test_a_healthy_server_is_certainly_where_it_is(desk: Desk) -> None:
     text = desk.type("server", "where", server.uuid)[1]
     assert f"Neutron has its ports active on {server.host}." in text
     assert text.startswith(f"It is certainly on {server.host}.")
+
+
+def test_a_row_stands_against_neutron_and_placement_alone(desk: Desk) -> None:
+    """Whichever server somebody moved by SQL: two records do not outweigh the row, so none of them is moved back."""
+    taken = []
+    with suppress(LookupError):  # no more servers
+        while True:
+            taken.append(server_wrong_host.all_three_columns(desk.cloud)["server"])
+    assert len(taken) > 10
+    assert {where(desk, server)[1]["confidence"] for server in taken} == {"tie"}
 
 
 def test_an_unknown_server_is_an_error(desk: Desk) -> None:

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -265,6 +266,38 @@ def test_half_an_answer_is_none(result: object, why: str) -> None:
         wanted = [Select("Logical_Switch", ("name",)), Select("Logical_Router", ("name",))]
         with pytest.raises(SourceError, match=why):
             connection.read(NORTHBOUND, wanted)
+
+
+def test_a_long_answer_is_not_held_several_times() -> None:
+    """What is kept of each map is all that stays; one character that is not ASCII does not make four bytes of each."""
+    other = [["neutron:cidrs", "192.0.2.1/24"], ["neutron:device_id", "x" * 36], ["neutron:project_id", "y" * 32]]
+    rows = [
+        {"name": f"{n:036}", "external_ids": ["map", [["neutron:port_name", f"\U0001f600\u00e4 {n}"], *other]]}
+        for n in range(20_000)
+    ]
+    said = json.dumps({"id": 0, "result": [{"rows": rows}], "error": None}, ensure_ascii=False).encode()
+    with _saying(lambda request: said) as remote, closing(Connection(remote, Keys(), SILENCE)) as connection:
+        wanted = [Select("Logical_Switch_Port", ("name", "external_ids"), frozenset({"neutron:port_name"}))]
+        tracemalloc.start()
+        try:
+            (found,) = connection.read(NORTHBOUND, wanted)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert [row["external_ids"] for row in found] == [
+        ["map", [["neutron:port_name", f"\U0001f600\u00e4 {n}"]]] for n in range(20_000)
+    ]
+    assert peak / len(said) < 5
+
+
+def test_what_is_not_utf8_is_said() -> None:
+    """Bytes that no text has end the look at once, by name; nobody waits for more."""
+    with (
+        _saying(lambda request: b'{"id":0,"result":["\xff\xfe"],"error":null}') as remote,
+        closing(Connection(remote, Keys(), SILENCE)) as connection,
+        pytest.raises(SourceError, match="not UTF-8"),
+    ):
+        connection.databases()
 
 
 def test_questions_whether_one_lives_are_answered(ovn: Ovn) -> None:

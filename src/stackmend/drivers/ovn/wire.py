@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import select
 import socket
@@ -25,6 +26,20 @@ _SMALL = 1 << 16
 _QUIET = 0.02
 
 Row = Mapping[str, object]
+
+
+def _escaped(problem: UnicodeError) -> tuple[str, int]:
+    """What is not ASCII, as JSON escapes it: one character in a name would else make four bytes of each of the text."""
+    if not isinstance(problem, UnicodeDecodeError):
+        raise problem
+    end = problem.start
+    while end < len(problem.object) and problem.object[end] > 127:
+        end += 1
+    return json.dumps(problem.object[problem.start : end].decode())[1:-1], end
+
+
+_ESCAPED = f"{__name__}.escaped"
+codecs.register_error(_ESCAPED, _escaped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +128,20 @@ class Connection:
             if self._unread.endswith(b"}") and (size <= _SMALL or size >= 2 * tried or self._is_quiet()):
                 tried = size
                 try:
-                    text = self._unread.decode()
+                    text = self._unread.decode("ascii", _ESCAPED)
+                except UnicodeError:
+                    raise self._strange("a message is not UTF-8") from None
+                self._unread = bytearray()  # the same as the text: a long answer is not held twice while it is parsed
+                try:
                     message, end = decoder.raw_decode(text)
-                except ValueError:
-                    pass  # more will follow
+                except ValueError:  # more will follow
+                    self._unread = bytearray(text.encode())
                 else:
                     self._unread = bytearray(text[end:].lstrip().encode())
                     if isinstance(message, dict):
                         return message
                     raise self._strange("a message is not an object")
+                del text
             left = self._until - time.monotonic()
             if left <= 0:
                 raise SourceError(f"{self.remote} takes longer than {LONGEST:g} s to answer")
