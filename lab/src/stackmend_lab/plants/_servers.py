@@ -107,13 +107,14 @@ def settle(cloud: CloudRows, server: Server, host: str, node: str, compute: Any)
 
 
 def migrated(
-    cloud: CloudRows, server: Server, node: dict[str, Any], status: str, source: str, age: float = 9000
-) -> str:
-    """Insert a live migration to that compute node that ended with this status; returns its UUID."""
+    cloud: CloudRows, server: Server, node: dict[str, Any], status: str, source: str, age: float = 9000,
+    kind: str = "live-migration",
+) -> str:  # fmt: skip
+    """Insert a migration to that compute node that has this status; returns its UUID."""
     move = server.migration[:-4] + "beef"
     cloud.insert(
         server.database, "migrations", uuid=move, instance_uuid=server.uuid, status=status,
-        migration_type="live-migration", source_compute=source, source_node=source, dest_compute=node["host"],
+        migration_type=kind, source_compute=source, source_node=source, dest_compute=node["host"],
         dest_node=node["hypervisor_hostname"], deleted=0, created_at=cloud.ago(age + 60), updated_at=cloud.ago(age),
     )  # fmt: skip
     return move

@@ -75,7 +75,9 @@ CHECK = Check(
                AND COALESCE(s.vm_state, '') <> 'deleted'
         ), {LAST_SEEN}, moving AS (
             SELECT m.cell, m.instance_uuid, MAX(m.id) AS migration, MAX(m.changed_at) AS moved_at,
-                   MAX(CASE WHEN m.status IN ('queued', 'accepted', 'preparing') THEN b.host END) AS queue
+                   -- an evacuation never waits on its source, which was down when it was asked for
+                   MAX(CASE WHEN m.status IN ('queued', 'accepted', 'preparing')
+                                 AND COALESCE(m.migration_type, '') <> 'evacuation' THEN b.host END) AS queue
               FROM moves m
               LEFT JOIN beating b ON b.cell = m.cell AND b.host = m.source_compute
              WHERE m.instance_uuid IS NOT NULL

@@ -76,6 +76,21 @@ def resizing(cloud: CloudRows) -> dict[str, Any]:
     return under_way(cloud, cloud.pick("active"), "resize_migrating")
 
 
+def evacuating(cloud: CloudRows) -> dict[str, Any]:
+    """The conductor died before an evacuation had a destination, and the source came back."""
+    server = cloud.pick("active")
+    nowhere = {"host": None, "hypervisor_hostname": None}
+    migrated(cloud, server, nowhere, "accepted", str(server.host), OLD, "evacuation")
+    return under_way(cloud, server, "rebuilding")
+
+
+def _record(cloud: CloudRows, key: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    sql = "SELECT id FROM migrations WHERE instance_uuid = :s AND migration_type = 'evacuation' AND status = 'accepted'"
+    cells = [name for name in cloud.databases if name.startswith("cell:")]
+    records = [row["id"] for cell in cells for row in cloud.rows(cell, sql, {"s": key["server"]})]
+    return [("evacuation-record-time-bomb", {"server": key["server"], "record": record}) for record in records]
+
+
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "pausing": pausing,
     "rebuilding": rebuilding,
@@ -86,6 +101,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "image_lost": image_lost,
     "building": building,
     "resizing": resizing,
+    "evacuating": evacuating,
 }
 NOT_ON_LAB = "its hosts report, and a nova-compute that runs may still be working"
 NOT_REPAIRED = {
@@ -95,7 +111,9 @@ NOT_REPAIRED = {
     "in_error": "openstack server set --state error",
     "building": "openstack server delete",
     "resizing": "stackmend server where",
+    "evacuating": "stackmend server where",
 }
+BESIDE = {"evacuating": _record}
 
 
 def rebooting(cloud: CloudRows) -> None:
