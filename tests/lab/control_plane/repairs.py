@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from stackmend.engine.auditing import catalogue
 from stackmend_lab import breaks, plants
 
+from ...support.crowds import touched
 from . import consequences, damage, networking, records
 from . import using as use
 from .proofs import Proof, broken, pairs
 
+#: of the proofs that no change concerns, make test makes one in so many
+SHARE = 5
 #: plants, with the server of the port
 TWICE_BOUND = networking.with_server("port-binding-duplicate-active")
 
@@ -173,6 +176,16 @@ def _unsaid() -> Iterator[Proof]:
 
 ALL = (*PROOFS, *_unsaid())
 BY_NAME = {proof.name: proof for proof in ALL}
+
+
+def _left() -> Iterator[str]:
+    for number, (name, proof) in enumerate(BY_NAME.items()):
+        if proof.long or (number % SHARE and not {proof.check, proof.repair} & touched()):
+            yield name
+
+
+#: proofs that are left to make test-lab: long ones, and what nobody has changed but for a share (docs/adr/0078)
+LEFT = frozenset(_left())
 
 
 def of_break(name: str) -> Proof:

@@ -15,7 +15,7 @@ from stackmend_lab import breaks
 
 from ...support import by_account
 from .proofs import Proof, Rehearsal, Sight, same
-from .repairs import ALL, of_break
+from .repairs import ALL, LEFT, of_break
 
 #: break -> the check that finds it by APIs alone. An empty network cache and one without a row look alike there
 SHOWN = {
@@ -70,7 +70,10 @@ def test_a_lab_in_use(seen: Sight) -> None:
     assert marks(theirs, whole) - alike - unsure == marks(ours, whole)
 
 
-@pytest.mark.parametrize("broken", sorted(SHOWN))
+@pytest.mark.parametrize(
+    "broken",
+    [pytest.param(name, marks=pytest.mark.long) if of_break(name).name in LEFT else name for name in sorted(SHOWN)],
+)
 def test_a_break(rehearsal: Rehearsal, seen: Sight, broken: str) -> None:
     """A break that APIs can show is found by APIs alone, and the services confirm what the databases showed."""
     proof: Proof = of_break(broken)
