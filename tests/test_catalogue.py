@@ -301,7 +301,7 @@ def _codes(tree: Any, *, inside: bool = False) -> Iterator[str]:
 @each_check
 def test_a_root_cause_is_a_check_with_those_columns(module: ModuleType) -> None:
     """``explained_by`` names other checks and columns of their keys."""
-    known = {m.CHECK.name: m.CHECK for m in CHECKS.values()}
+    known = catalogue.tabled()
     for cause, pairs in module.CHECK.explained_by.items():
         assert cause in known
         assert cause != module.CHECK.name
@@ -312,7 +312,7 @@ def test_a_root_cause_is_a_check_with_those_columns(module: ModuleType) -> None:
 @each_check
 def test_a_root_cause_does_not_come_up_later(module: ModuleType) -> None:
     """Else what it explains would stand alone for minutes, and be mended as if it were the damage."""
-    known = {m.CHECK.name: m.CHECK for m in CHECKS.values()}
+    known = catalogue.tabled()
     waits = {cause: known[cause].ages.get("idle", 0) for cause in module.CHECK.explained_by}
     own = module.CHECK.ages.get("idle")
     assert own is None or {cause: age for cause, age in waits.items() if age > own} == {}

@@ -34,6 +34,7 @@ from .ovn_plants import (
     PLANTS,
     Alike,
     Plant,
+    down_in_neutron,
     gateway_gone,
     ha_chassis_gone,
     port_lost,
@@ -125,6 +126,15 @@ def test_each_damage_is_found_and_nothing_else(
     assert {finding.evidence["code"] for finding in report.findings} == {code}
     assert {finding.state for finding in report.findings} == {State.CONFIRMED}
     assert mirror.ovn.dump() == before
+
+
+def test_what_ovn_explains_is_said_once(mirror: Mirror, config: Config) -> None:
+    """A port that is DOWN for a lost event is one finding, of OVN, and none of the agents that may be to blame."""
+    key = down_in_neutron(mirror)
+    alone = audits.audit(config, checks=("port-status-drift",), settle=0)
+    assert [finding.key["port"] for finding in alone.findings] == [key["port"]]
+    (both,) = look(config, "port-status-drift", "ovn-port-status-drift").findings
+    assert (both.check, both.key["port"], both.explains) == ("ovn-port-status-drift", key["port"], 1)
 
 
 @pytest.mark.parametrize("make", LOOK_ALIKES.values(), ids=list(LOOK_ALIKES))

@@ -67,6 +67,7 @@ CHECK = Check(
         "extra-ports-on-server": {"server": "server", "port": "port"},
         "port-binding-failed-or-unbound": {"server": "server", "port": "port"},
         "port-binding-duplicate-active": {"port": "port"},
+        "ovn-port-status-drift": {"port": "port"},
     },
     by_hand=(
         "see to it that the agents are alive: openstack network agent list --host {agents}, and for DHCP: openstack"

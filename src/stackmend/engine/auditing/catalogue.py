@@ -40,16 +40,12 @@ class CatalogueError(StackmendError):
 
 @cache
 def checks() -> Mapping[str, Check]:
-    """Name -> check, by name. Raises CatalogueError for duplicates and unknown root causes."""
+    """Name -> check of the databases alone, by name. Raises CatalogueError for duplicates."""
     found: dict[str, Check] = {}
     for _, module in _walk(stackmend.checks):
         check = getattr(module, "CHECK", None)
         if isinstance(check, Check):
             _add(found, check)
-    for check in found.values():
-        for cause in check.explained_by:
-            if cause not in found:
-                raise CatalogueError(f"check {check.name} is explained by {cause}, which is not a check")
     return dict(sorted(found.items()))
 
 
@@ -61,9 +57,12 @@ def outside_checks() -> Mapping[str, OutsideCheck]:
 
 @cache
 def tabled() -> Mapping[str, Check]:
-    """Name -> check that is a statement on collected tables, of the databases or beside them, by name."""
+    """Name -> check that is a statement on collected tables, of the databases or beside them, by name.
+
+    Raises CatalogueError for unknown root causes. What lies beside the databases may explain what is found in them.
+    """
     found = {**checks(), **outside_checks()}
-    for check in outside_checks().values():
+    for check in found.values():
         for cause in check.explained_by:
             if cause not in found:
                 raise CatalogueError(f"check {check.name} is explained by {cause}, which is not a check")
