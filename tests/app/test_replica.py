@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -213,6 +214,59 @@ def test_services_that_report_on_the_primary_alone_are_seen(copied: Copied) -> N
     assert limited.exit == Exit.INCOMPLETE
     (error,) = (source.error for source in limited.manifest.sources if source.database == "cell:cell1")
     assert "s behind, more than 60 ([replica] max_lag)" in error
+
+
+def misnamed(copied: Copied) -> Config:
+    """The replica stands under [databases], as if it were the primary; the cells are where nova_api says."""
+    text = copied.cloud.toml()
+    port = parsed(copied.cloud.databases["nova_api"]).port
+    path = copied.folder / "misnamed.toml"
+    path.write_text(text.replace(f":{port}/", f":{copied.pair.replica.port}/"))
+    path.chmod(0o600)
+    return load(str(path))
+
+
+def errors_of(report: Report) -> dict[str, str]:
+    """Database -> what is wrong with it."""
+    return {source.database: source.error for source in report.manifest.sources if source.error}
+
+
+def test_a_late_replica_that_is_named_as_the_primary_is_not_believed(copied: Copied) -> None:
+    """What it lacks was made since; without this everything of the last minutes would be called an orphan."""
+    copied.pair.follow(delay=DELAY)
+    cell = parsed(copied.cloud.databases["cell:cell1"]).database
+    copied.pair.primary.run(f"SET TIMESTAMP = UNIX_TIMESTAMP() - 300; UPDATE {cell}.services SET report_count = 7")
+    copied.pair.until_behind(200)
+    report = audits.audit(misnamed(copied), checks=["allocation-orphan"], settle=0)
+    assert report.exit == Exit.INCOMPLETE
+    assert re.search(r"is a replica that is \d+ s behind its primary$", errors_of(report)["placement"])
+
+
+def test_a_stopped_replica_that_is_named_as_the_primary_is_not_believed(copied: Copied) -> None:
+    """No service reports to it."""
+    copied.pair.stop()
+    for database, table, column in (
+        ("neutron", "agents", "heartbeat_timestamp"), ("cinder", "services", "updated_at"),
+        ("cell:cell0", "services", "updated_at"), ("cell:cell1", "services", "updated_at"),
+        ("cell:cell2", "services", "updated_at"),
+    ):  # fmt: skip
+        name = parsed(copied.cloud.databases[database]).database
+        copied.pair.replica.run(f"UPDATE {name}.{table} SET {column} = UTC_TIMESTAMP() - INTERVAL 5 MINUTE")
+    report = audits.audit(misnamed(copied), checks=["volume-stuck-error-deleting"], settle=0)
+    assert report.exit == Exit.INCOMPLETE
+    assert "is a replica whose replication has stopped, and its newest heartbeat is of " in errors_of(report)["cinder"]
+
+
+def test_a_primary_that_was_a_replica_is_believed(copied: Copied) -> None:
+    """It took over, and nobody reset its replication: services report to it, so it is the one that is true."""
+    volume_stuck_error_deleting.plant(copied.cloud)
+    copied.pair.catch_up()
+    copied.pair.stop()
+    name = parsed(copied.cloud.databases["cinder"]).database
+    copied.pair.replica.run(f"UPDATE {name}.services SET updated_at = UTC_TIMESTAMP()")
+    report = audits.audit(misnamed(copied), checks=["volume-stuck-error-deleting"], settle=0)
+    assert errors_of(report) == {}
+    assert said(report) == {("volume-stuck-error-deleting", State.CONFIRMED)}
 
 
 def test_a_stopped_replica_is_never_read(copied: Copied, capsys: pytest.CaptureFixture[str]) -> None:

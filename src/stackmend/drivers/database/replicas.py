@@ -145,6 +145,33 @@ def measure(pairs: Mapping[str, tuple[Address, Address]], max_lag: float) -> Beh
     return Behind(lag, (now - timedelta(seconds=math.ceil(lag))).strftime(_TIME))
 
 
+def require_current(addresses: Mapping[str, Address]) -> None:
+    """SourceError if the server of these databases is itself a replica, and its data are too old to be believed.
+
+    A primary may say that its replication has stopped: it was a replica, and has taken over since. Services report to
+    it, so that its newest heartbeat is young. An account that may not ask gets no answer, and nothing is said.
+    """
+    address = next(iter(addresses.values()))
+    dialect = dialect_of(address)
+    with closing(dialect.connect(address)) as connection:
+        load = dialect.load(connection)
+        told = load.lag if load else None
+        if told is None or told <= MAX_LAG:
+            return
+        now = datetime.fromisoformat(dialect.utcnow(connection))
+        beats = [beat for name, one in addresses.items() if (beat := _beat(connection, name, one))]
+    hint = "Name its primary under [databases], and this one under [replica]."
+    if math.isfinite(told):
+        raise SourceError(f"{address.redacted} is a replica that is {told:.0f} s behind its primary", hint)
+    if beats and (now - max(beats)).total_seconds() <= MAX_LAG:
+        return
+    since = f"its newest heartbeat is of {max(beats):{_TIME}} UTC" if beats else "no service reports to it"
+    raise SourceError(
+        f"{address.redacted} is a replica whose replication has stopped, and {since}",
+        f"{hint} If it has become the primary: RESET SLAVE ALL.",
+    )
+
+
 def stranger(database: str, primary: Address, there: Address, versions: Sequence[str]) -> str:
     """Why the replica's database is not a copy of the primary's; "" if it is one.
 

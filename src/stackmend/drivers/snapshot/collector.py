@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, Self
 
 from stackmend.drivers.database.dialects import Address, Dialect, TableInfo, dialect_of
 from stackmend.drivers.database.dialects.base import TableReader
-from stackmend.drivers.database.replicas import Behind, measure, stranger
+from stackmend.drivers.database.replicas import Behind, measure, require_current, stranger
 from stackmend.drivers.database.rows import Connections
 from stackmend.drivers.snapshot.decoder import Complaints
 from stackmend.drivers.snapshot.pace import Nice, Pace, rounded
@@ -216,12 +216,15 @@ class DatabaseCollector:
         """Say of each database on a replica how old its data are; a replica that is not to be read is an error."""
         groups: dict[tuple[tuple[str, ...], ...], list[_Reading]] = {}
         for reading in readings:
-            if reading.primary and not reading.error:
-                ends = reading.primary.server[1:3], reading.address.server[1:3]  # whatever the account
+            if not reading.error:
+                ends = _place(reading.primary or reading.address), _place(reading.address)
                 groups.setdefault(ends, []).append(reading)
         for group in groups.values():
+            pairs = {r.database: (r.primary, r.address) for r in group if r.primary}
             try:
-                pairs = {r.database: (r.primary, r.address) for r in group if r.primary}
+                if not pairs:
+                    require_current({r.database: r.address for r in group})
+                    continue
                 behind = measure(pairs, self._max_lag)
             except SourceError as problem:
                 _fail(group, problem)
@@ -321,6 +324,12 @@ def _begin(group: list[_Reading], reader: TableReader) -> None:
         reader.begin()
     except SourceError as problem:
         _fail(group, problem)
+
+
+def _place(address: Address) -> tuple[str, ...]:
+    """A server, whatever the account."""
+    kind, host, *more = address.server
+    return (kind, host, *more[:1], *more[2:])
 
 
 def _strange(reading: _Reading, silent: dict[tuple[str, ...], str]) -> str:

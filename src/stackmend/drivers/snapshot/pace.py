@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 
 from stackmend.drivers.database.dialects import Address, Connection, dialect_of
 from stackmend.drivers.database.load import Load
@@ -158,9 +159,9 @@ class Pace:
         nice, others = self.nice, load.running - _OURS
         if nice.threads_running and others > nice.threads_running:
             return "threads_running", f"{others} threads are running"
-        if nice.lag and load.lag is not None and load.lag > nice.lag:
-            behind = "has stopped" if load.lag == float("inf") else f"is {load.lag:.0f} s behind"
-            return "lag", f"its replication {behind}"
+        # a replica that has stopped is not delayed by reading; whether it is believed is judged before
+        if nice.lag and load.lag is not None and isfinite(load.lag) and load.lag > nice.lag:
+            return "lag", f"its replication is {load.lag:.0f} s behind"
         if load.apart and nice.flow_control:
             return "flow_control", f"this node of the cluster is {load.apart}"
         if nice.flow_control and before and load.paused is not None and before[1].paused is not None:
