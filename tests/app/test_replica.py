@@ -33,7 +33,8 @@ from stackmend_lab.plants.placement import allocation_orphan
 from ..support.planning import plan_for
 from ..support.replication import Pair, replicating
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "snapshot.json").read_text())
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
+SCHEMA = json.loads((SCHEMAS / "snapshot.json").read_text())
 PREFIX = "copied_"
 #: seconds by which a delayed replica is behind
 DELAY = 600
@@ -214,6 +215,25 @@ def test_services_that_report_on_the_primary_alone_are_seen(copied: Copied) -> N
     assert limited.exit == Exit.INCOMPLETE
     (error,) = (source.error for source in limited.manifest.sources if source.database == "cell:cell1")
     assert "s behind, more than 60 ([replica] max_lag)" in error
+
+
+def test_config_check_asks_for_the_account_of_the_replica(copied: Copied, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it lacks is named, with the statement; the primary's account, which may do everything, lacks nothing."""
+    cinder = parsed(copied.cloud.databases["cinder"]).database
+    copied.pair.replica.account("half", PASSWORD, "REFERENCES ON *.*")
+    copied.pair.replica.run(f"GRANT SELECT ON {cinder}.* TO half@127.0.0.1")
+    toml = copied.toml('username = "half"', f'password = "{PASSWORD}"')
+
+    code = main(["--config", str(toml), "config", "check", "-f", "json"])
+
+    lacks = json.loads(capsys.readouterr().out)
+    jsonschema.validate(lacks, json.loads((SCHEMAS / "grants.json").read_text()))
+    assert code == Exit.INCOMPLETE
+    assert {one["role"] for one in lacks} == {"reader of the replica"}
+    assert {one["server"] for one in lacks} == {f"127.0.0.1:{parsed(copied.cloud.databases['cinder']).port}"}
+    assert {"placement", "neutron", "cell:cell1"} <= {one["database"] for one in lacks}
+    assert "cinder" not in {one["database"] for one in lacks}
+    assert all(" TO 'half'@'127.0.0.1';" in one["statement"] for one in lacks)
 
 
 def misnamed(copied: Copied) -> Config:

@@ -26,6 +26,8 @@ from stackmend.tables import NEVER_CHANGED, secret_columns, tables
 from stackmend.tables.marks import VERSIONS
 
 READER, WRITER = "reader", "writer"
+#: the reader of replicas: only whole tables are read there
+REPLICA = "reader of the replica"
 _READ, _CHANGE = ("SELECT",), ("SELECT", "INSERT", "UPDATE", "DELETE")
 #: shows which tables and columns there are, and no value of theirs
 _SHOW = "REFERENCES"
@@ -74,9 +76,9 @@ def needed(database: str, known: Mapping[str, TableInfo], role: str) -> list[Nee
         every = {*info.columns, *info.hidden}
         verbs = _CHANGE if role == WRITER and table in changed else _READ
         wanted: Collection[str] = every if verbs is _CHANGE else ()
-        if verbs is _READ and table in looked_up and (changed or role == READER):
+        if verbs is _READ and table in looked_up and role != REPLICA and (changed or role == READER):
             wanted = every - secret_columns(database, table)
-        if role == READER:
+        if role != WRITER:
             wanted = {*wanted, *collected.get(table, ())}
         columns = tuple(sorted(every & {*wanted}))
         if columns:
@@ -173,7 +175,7 @@ def missing(config: Config) -> Rights:
         raise ConfigError("no database is configured", "Set at least nova_api under [databases].")
     asked = connect(config)
     found, unread = list[Grant](), dict(asked.errors)
-    roles = [(READER, asked.addresses)]
+    roles = [(READER, asked.addresses), (REPLICA, asked.replicas)]
     if config.writer:
         roles.append((WRITER, connect(config, write=True).addresses))
     elif config.same_account:
@@ -184,10 +186,17 @@ def missing(config: Config) -> Rights:
                 if role == WRITER and not changes(database):
                     continue
                 try:
-                    found += _lacking(connections, database, addresses[database], role)
+                    # a privilege is granted on the primary, and replicated
+                    found += _lacking(connections, database, asked.addresses[database], role)
                 except SourceError as problem:
                     unread.setdefault(f"{database} ({role})", problem.message)
-    return Rights(tuple(found), unread)
+    # what an account of both servers lacks on the primary, it lacks on the replica too
+    said = {_subject(one) for one in found if one.role == READER}
+    return Rights(tuple(one for one in found if one.role != REPLICA or _subject(one) not in said), unread)
+
+
+def _subject(grant: Grant) -> tuple[str, str, str]:
+    return grant.database, grant.table, grant.statement.rpartition(" TO ")[2]
 
 
 def changes(database: str) -> bool:
@@ -220,7 +229,7 @@ def _unlisted(
     """Tables that audits read in every release, and that the account is not shown."""
     service = "nova" if database.startswith(CELL) else database
     always = {p.name for parts in tables().values() for p in parts if p.service == service and not p.optional}
-    for table in sorted(always - known.keys()) if role == READER else ():
+    for table in sorted(always - known.keys()) if role != WRITER else ():
         columns = tuple(sorted(_collected(service)[table]))
         yield _granted(dialect, address, database, role, account, Need(table, _READ, columns, whole=False))
 
