@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import random
 from itertools import groupby
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from .lab.control_plane.conftest import LEFT_TO_FAKES
 from .sharing import DATABASES, FIRST, LAB, LAST, LONGEST, LOT, WITHOUT_LAB, Sharing, lots, place, shares, turn
 
 TESTS = Path(__file__).parent
@@ -134,3 +136,12 @@ def _arguments(path: Path) -> set[str]:
     """Names of the arguments of every function in a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {argument.arg for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for argument in node.args.args}
+
+
+def test_what_is_left_to_fakes_is_a_test_of_theirs():
+    """A test that is renamed does not stay away from the lab unnoticed, or come back to it."""
+    for stem, names in LEFT_TO_FAKES.items():
+        module = importlib.import_module(f"tests.lab.control_plane.{stem}")
+        (shared,) = (one for name, one in vars(module).items() if name.startswith("Test"))
+        assert names <= set(dir(shared))
+        assert not names & set(vars(shared)), "it is the lab's own"

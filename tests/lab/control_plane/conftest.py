@@ -27,6 +27,19 @@ WRITE = "STACKMEND_WRITE_PROOFS"
 LONG = frozenset(
     {"test_lost_end", "test_agents", "test_drain", "test_moves", "test_evacuate", "test_recover", "test_conformance"}
 )
+#: of the tests that fakes and the lab share, those that make test leaves to the fakes: other tests of the file show
+#: that both behave alike (docs/adr/0078)
+LEFT_TO_FAKES = {
+    "test_canaries": {
+        "test_killed_it_is_cleaned_up", "test_interrupted_it_cleans_up", "test_a_host_that_builds_nothing_is_named",
+    },
+    "test_consoles": {"test_it_waits"},
+    "test_keeping": {"test_ports_that_are_attached_again"},
+    "test_recreation": {
+        "test_a_build_that_fails", "test_a_quota_that_is_full", "test_of_its_volumes", "test_with_its_own_disk",
+        "test_taken_back_before_the_deletion",
+    },
+}  # fmt: skip
 #: loggers that log every request, which pytest would keep
 TALKATIVE = ("keystoneauth", "openstack", "stevedore", "urllib3")
 
@@ -36,7 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     using = [item for item in items if "plane" in getattr(item, "fixturenames", ())]
     for item in using:
         item.add_marker(pytest.mark.lab)
-        if item.path.stem in LONG:
+        left = LEFT_TO_FAKES.get(item.path.stem, set())
+        if item.path.stem in LONG or getattr(item, "originalname", "") in left:
             item.add_marker(pytest.mark.long)
     using.sort(key=lambda item: turn(item.path.stem))
     items[:] = [*using, *(item for item in items if item.get_closest_marker("lab") is None)]

@@ -189,6 +189,7 @@ def test_a_killed_host_is_relocated_and_comes_back(site: Site) -> None:
     assert thing.attached_on() == {thing.host()}
 
 
+@pytest.mark.long
 def test_undo_before_the_first_start_by_the_apis(site: Site) -> None:
     """Minutes later, after the new host has looked at its guests, rows, ports and allocations are restored."""
     cloud: Any = site.plane.connect()

@@ -37,6 +37,7 @@ def test_it_is_whole_again_after_three_were_killed(plane):
     cloud.close()
 
 
+@pytest.mark.long
 @pytest.mark.skipif("STACKMEND_LAB" in os.environ, reason="the lab of a developer stays up")
 def test_down_leaves_nothing(plane):
     """``down`` leaves no process, port or mount, and everything that was built comes up again."""
