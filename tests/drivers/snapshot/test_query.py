@@ -15,13 +15,18 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from stackmend.app import snapshots
+from stackmend.config.settings import load
 from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot, steps
 from stackmend.drivers.snapshot.shape import labels, schema
-from stackmend.engine.auditing.ask import ask, too_young
+from stackmend.engine.auditing.ask import ask, parameters, too_young
+from stackmend.engine.auditing.catalogue import checks
 from stackmend.model.audit import CheckOutcome
 from stackmend.model.check import Check, Severity
 from stackmend.model.errors import StackmendError
 from stackmend.model.snapshot import Manifest
+from stackmend_lab import plants
+from stackmend_lab.cloud import build
 
 NOW = "2026-01-01 00:00:00"
 LARGE = (
@@ -239,6 +244,28 @@ def test_steps_leave_no_table_behind(small: DuckQuery, last: str) -> None:
     except StackmendError:
         assert last != "SELECT n FROM few"
     assert small.rows("SELECT table_name FROM duckdb_tables() WHERE temporary", {}) == []
+
+
+def test_few_rows_are_answered_like_many(tmp_path: Path) -> None:
+    """Whether its steps are planned together or one by one: every check finds the same, whatever is broken."""
+    cloud = build(tmp_path / "cloud", servers=1200, seed=4)
+    for module in plants.modules().values():
+        module.plant(cloud)
+    (tmp_path / "cloud.toml").write_text(cloud.toml(), encoding="utf-8")
+    folder, manifest = snapshots.create(load(str(tmp_path / "cloud.toml")), into=str(tmp_path / "snap"))
+    answers = []
+    for few in (True, False):
+        query = open_snapshot(Path(folder), manifest.now, few=few)
+        found = {
+            name: sorted(map(repr, query.rows(check.sql, parameters(check, manifest.now))))
+            for name, check in checks().items()
+            if check.sql
+        }
+        answers.append(found)
+        query.close()
+    cloud.close()
+    assert answers[0] == answers[1]
+    assert sum(map(bool, answers[0].values())) > 100
 
 
 @pytest.mark.parametrize("label", sorted(labels()))

@@ -30,6 +30,8 @@ MEMORY = "350MB"
 SPILL = "1GB"
 #: tables whose files are smaller than this are loaded immediately: querying files costs ten milliseconds more
 _SMALL = 256 * 1024
+#: a snapshot whose files are smaller than this in all is a few (some thousand servers have more)
+_FEW = 1024 * 1024
 #: compared with a parser by the tests (docs/adr/0039): importing it would delay every audit
 _STEP = re.compile(r"\s*(WITH|,)\s+(\w+)\s+AS\s*\(", re.IGNORECASE)
 #: types of columns, in Arrow and here (text as _compared writes it)
@@ -53,14 +55,17 @@ class QueryTooLarge(StackmendError):  # noqa: N818 - an answer, not an error
 class DuckQuery:
     """Tables by label, the views over them and ``clock``; implements :class:`stackmend.model.protocols.Query`.
 
-    A separate database in an engine shared by all with the same limits, which apply to all of them together.
+    A separate database in an engine shared by all with the same limits, which apply to all of them together. Of a
+    ``few`` rows, planning takes longer than joining: each statement is planned in one piece, and run by one thread.
     """
 
-    def __init__(self, *, memory: str = MEMORY, spill: str = SPILL, threads: int | None = None) -> None:
-        self._spill = spill
+    def __init__(
+        self, *, memory: str = MEMORY, spill: str = SPILL, threads: int | None = None, few: bool = False
+    ) -> None:
+        self._spill, self._few = spill, few
         self._name = f"query{next(_NUMBERS)}"
         with _BEGINNING:
-            self._connection = _engine(memory, spill, threads).cursor()
+            self._connection = _engine(memory, spill, 1 if few else threads).cursor()
         self._rows(f"ATTACH ':memory:' AS {self._name}")
         self._rows(f"USE {self._name}")
 
@@ -105,9 +110,10 @@ class DuckQuery:
         """Run one statement; only the parameters it uses are bound.
 
         Queries under WITH are run first, one by one, each into a temporary table: the planner knows the row count of a
-        table and joins large tables to it; for a subquery it guesses, often wrong by a factor of a thousand.
+        table and joins large tables to it; for a subquery it guesses, often wrong by a factor of a thousand. Only of a
+        few rows a wrong guess costs less than a statement.
         """
-        named, last = steps(sql)
+        named, last = ([], sql) if self._few else steps(sql)
         try:
             for name, step in named:
                 self._rows(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {step}', self._named(step, parameters))
@@ -195,13 +201,16 @@ def steps(sql: str) -> tuple[list[tuple[str, str]], str]:
     return found, rest
 
 
-def open_snapshot(folder: Path, now: str, *, spill: str = SPILL, without: Collection[str] = ()) -> DuckQuery:
+def open_snapshot(
+    folder: Path, now: str, *, spill: str = SPILL, without: Collection[str] = (), few: bool | None = None
+) -> DuckQuery:
     """The tables of a snapshot; ``now`` is the time in its manifest. Tables not collected are absent.
 
-    ``without``: databases whose rows are left out.
+    ``without``: databases whose rows are left out. ``few``: as for :class:`DuckQuery`; None: judged by the files.
     """
     left_out = {file_stem(database) for database in without}
-    query = DuckQuery(spill=spill)
+    size = sum(file.stat().st_size for label in every_label() for file in (folder / label).glob("*.parquet"))
+    query = DuckQuery(spill=spill, few=size < _FEW if few is None else few)
     try:
         present = set()
         for label in sorted(every_label()):

@@ -27,6 +27,7 @@ from stackmend.tables.nova import VIFS
 
 _CHUNK = 500  # values in a list of SQL
 _SAMPLE = 300  # rows of a database for NEWEST
+_FEW = 20_000  # rows in all that are joined without a plan for each step
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Recollection:
         finally:
             for database in self._viewed:
                 self._connections.leave(database)
-        duck = DuckQuery()
+        duck = DuckQuery(few=sum(table.num_rows for table in self._tables.values()) < _FEW)
         present = set(reads) | {UNREADABLE}
         for label in present:
             duck.add(label, self._tables.get(label, schema(label).empty_table()))
