@@ -23,7 +23,7 @@ from stackmend.drivers.snapshot.collector import FORMAT, read_manifest, write_ma
 from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot
 from stackmend.drivers.snapshot.shape import labels
 from stackmend.engine.auditing import catalogue
-from stackmend.engine.auditing.ask import ask, findings_of, too_young
+from stackmend.engine.auditing.ask import ask, findings_of, held_back, whatever_their_age
 from stackmend.engine.auditing.sources import judged
 from stackmend.model import files
 from stackmend.model.audit import CheckResult
@@ -187,9 +187,13 @@ def asked(
     with closing(_Opened(folder, manifest.now)) as opened:
         manifest = judged(manifest, checks.values(), opened)
         query = opened(manifest.failed())
-        rows, results = ask(checks.values(), query, manifest, config.thresholds)
-        held, notes = too_young(checks.values(), query, manifest, config.thresholds, rows) if young else ({}, ())
-        return CheckResults(rows, results, manifest, held, notes)
+        ages, every = config.thresholds, checks.values()
+        suspects, unasked = whatever_their_age(every, query, manifest, ages) if young else ({}, {})
+        rows, results = ask(every, query, manifest, ages, suspects)
+        notes = [
+            f"findings of {n} held back for their age are not known: {why}" for n, why in unasked.items() if n in rows
+        ]
+        return CheckResults(rows, results, manifest, held_back(every, suspects, rows), tuple(notes))
 
 
 class _Opened:
