@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ from stackmend_lab.mariadb import MariaDB
 from stackmend_lab.plants import PLANT, Case, broken, healthy, modules
 
 from .support.crowds import DisagreementError, Owners, crowds, lines, name_of
+from .support.granted_accounts import granted
 from .support.planning import plan_for
 from .support.volume_truth import contradictions
 
@@ -100,7 +101,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Land:
-    """Where clouds are built: a folder for SQLite files, or a server."""
+    """Where clouds are built: a folder for SQLite files, or a server, with accounts that may do the least."""
 
     folder: Path
     server: MariaDB | None
@@ -114,10 +115,10 @@ class Land:
         cloud.save()
         toml = self.folder / f"{name}.toml"
         toml.write_text(cloud.toml(), encoding="utf-8")
-        try:
+        with closing(cloud), ExitStack() as stack:
+            if self.server:
+                toml = stack.enter_context(granted(cloud, self.server, self.folder, name)).toml
             yield Stage(cloud, load(str(toml)), frozenset(contradictions(cloud)))
-        finally:
-            cloud.close()
 
 
 def said(report: Report) -> list[tuple[str, dict[str, Any]]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
@@ -15,80 +14,29 @@ import pytest
 from stackmend.app import audits
 from stackmend.app.privileges import grants as rights
 from stackmend.cli.shell import main
-from stackmend.config.settings import Config, load
-from stackmend.drivers.database.urls import parsed
 from stackmend.drivers.snapshot.selects import read_columns
 from stackmend.model.errors import Exit
 from stackmend.tables import secret_columns, secrets, tables
-from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.cloud import build
 from stackmend_lab.mariadb import MariaDB
 from stackmend_lab.plants.neutron import port_without_server
 
-from ..support.crowds import crowds
+from ..support import granted_accounts
+from ..support.granted_accounts import HOST, PASSWORD, Granted
 from ..support.planning import plan_for
-from ..support.volume_truth import contradictions
-from ..test_casebook import MANY, Crowd, Stage
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "grants.json").read_text())
-HOST, PASSWORD = "127.0.0.1", "geheim"
-READER, WRITER = "g_reader", "g_writer"
 ATTACK = "takes one of the privileges away from an account that has exactly what it needs"
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """A cloud whose accounts have exactly the printed grants."""
-
-    cloud: Cloud
-    server: MariaDB
-    grants: tuple[rights.Grant, ...]
-    toml: Path  #: a configuration with these accounts
-    root: Path  #: one with an account that may do anything
-
-    @property
-    def config(self) -> Config:
-        """The configuration with these accounts."""
-        return load(str(self.toml))
-
-    def schema(self, database: str) -> str:
-        """The name of a database on the server."""
-        return str(parsed(self.cloud.databases[database]).database)
 
 
 @pytest.fixture(scope="module")
 def granted(mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Granted]:
-    """A large cloud, and accounts that were given the statements by hand."""
-    folder = tmp_path_factory.mktemp("grants")
-    cloud = build(mariadb, servers=MANY, seed=7, prefix="grants_")
-    root = folder / "root.toml"
-    root.write_text(cloud.toml(), encoding="utf-8")
-    found = rights.grants(load(str(root)), READER, WRITER, HOST)
-    assert found.unread == {}
-    for name in (READER, WRITER):
-        mariadb.account(name, PASSWORD, "USAGE ON *.*")
-    mariadb.run("\n".join(one.statement for one in found.grants))
-    text = cloud.toml()
-    for database, url in cloud.databases.items():
-        text = text.replace(url, mariadb.url(str(parsed(url).database), (READER, PASSWORD)))
-        assert database
-    for role, name in (("reader", READER), ("writer", WRITER)):
-        text += f'\n[{role}]\nusername = "{name}"\npassword = "{PASSWORD}"\n'
-    toml = folder / "granted.toml"
-    toml.write_text(text, encoding="utf-8")
-    toml.chmod(0o600)
+    """A cloud, and accounts that were given the statements by hand; the case book mends everything by such."""
+    cloud = build(mariadb, servers=250, seed=7, prefix="grants_")
     cloud.save()
-    yield Granted(cloud, mariadb, found.grants, toml, root)
+    with granted_accounts.granted(cloud, mariadb, tmp_path_factory.mktemp("grants"), "grants") as found:
+        yield found
     cloud.close()
-    mariadb.run("".join(f"DROP USER '{name}'@'{HOST}';" for name in (READER, WRITER)))
-
-
-@pytest.mark.parametrize("cases", crowds(), ids=lambda cases: f"{len(cases)}_cases")
-def test_everything_is_mended_with_the_printed_privileges(granted: Granted, cases: object) -> None:
-    """All damage is found, planned, repaired and undone to the byte, by accounts that may do nothing else."""
-    granted.cloud.reset()
-    stage = Stage(granted.cloud, granted.config, frozenset(contradictions(granted.cloud)))
-    Crowd(stage, cases, ()).go_through()  # type: ignore[arg-type]
-    assert rights.missing(granted.config).grants == ()
 
 
 def test_nothing_is_missing(granted: Granted, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +72,7 @@ def test_secrets_are_not_for_the_reader(granted: Granted) -> None:
     }  # fmt: skip
     assert {(one.role, one.verbs) for one in keystone} == {("reader", ("SELECT",))}
     name = granted.schema("cell:cell1")
-    reader = pymysql.connect(host=HOST, port=granted.server.port, user=READER, password=PASSWORD, database=name)
+    reader = pymysql.connect(host=HOST, port=granted.server.port, user=granted.reader, password=PASSWORD, database=name)
     with reader, reader.cursor() as cursor:
         cursor.execute("SELECT uuid FROM instances LIMIT 1")
         for statement in ("SELECT user_data FROM instances", "SELECT * FROM instances", "DELETE FROM instances"):
@@ -167,7 +115,7 @@ def test_a_privilege_less_is_named(
 
 def test_a_column_less_is_named(granted: Granted, capsys: pytest.CaptureFixture[str]) -> None:
     """The column alone is named, for people and as SQL."""
-    account, table = f"'{READER}'@'{HOST}'", f"`{granted.schema('cell:cell1')}`.`instances`"
+    account, table = f"'{granted.reader}'@'{HOST}'", f"`{granted.schema('cell:cell1')}`.`instances`"
     granted.server.run(f"REVOKE SELECT (`task_state`) ON {table} FROM {account}")
     try:
         assert main(["--config", str(granted.toml), "config", "check"]) == Exit.INCOMPLETE
@@ -183,7 +131,7 @@ def test_a_column_that_may_not_be_read_is_no_empty_one(granted: Granted) -> None
     """Checks that ask for it are incomplete and name it; a row without it is no before image, so nothing is planned."""
     granted.cloud.reset()
     port_without_server.plant(granted.cloud)
-    account, table = f"'{READER}'@'{HOST}'", f"`{granted.schema('neutron')}`.`ports`"
+    account, table = f"'{granted.reader}'@'{HOST}'", f"`{granted.schema('neutron')}`.`ports`"
     columns = [str(row["Field"]) for row in granted.cloud.rows("neutron", "SHOW COLUMNS FROM ports")]
     plan = plan_for(granted.config, checks=("port-without-server",), allow_db=True, settle=0)
     assert len(plan.runnable) == 1
