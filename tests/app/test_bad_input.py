@@ -44,6 +44,10 @@ class Ran:
     err: str
 
 
+#: the checks of what is broken
+BROKEN = ("--check", "allocation-orphan", "--check", "volume-stuck-error-deleting")
+
+
 class Bench:
     """A broken cloud, a plan for it, and the program in a process of its own."""
 
@@ -61,7 +65,7 @@ class Bench:
         allocation_orphan.plant(cloud)
         volume_stuck_error_deleting.plant(cloud)
         cloud.save()
-        done = found.run("plan", "create", "--allow-db", "--out", found.plan)
+        done = found.run("plan", "create", *BROKEN, "--allow-db", "--out", found.plan)
         assert (done.code, len(found.actions())) == (Exit.FINDINGS, 2)
         return found
 
@@ -325,7 +329,7 @@ def test_a_journal_that_cannot_grow(server_bench: Bench, limit: int) -> None:
     if done.code != Exit.REPAIRED:
         settled(server_bench, done, before)
         _go_on(server_bench, done)
-    assert server_bench.run("audit").code == Exit.CLEAN
+    assert server_bench.run("audit", *BROKEN).code == Exit.CLEAN
 
 
 def _go_on(bench: Bench, done: Ran) -> None:
@@ -362,7 +366,7 @@ def test_a_disk_that_is_full(bench: Bench, tmp_path: Path, room: int) -> None:
             _go_on(bench, done)
         else:
             filler.unlink()
-        assert bench.run("audit").code == Exit.CLEAN
+        assert bench.run("audit", *BROKEN).code == Exit.CLEAN
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -390,7 +394,7 @@ def test_two_applies_at_once(bench: Bench) -> None:
     out, err = first.communicate(timeout=60)
     assert first.returncode == Exit.REPAIRED, err
     assert json.loads(out)["done"] == 2
-    assert bench.run("audit").code == Exit.CLEAN
+    assert bench.run("audit", *BROKEN).code == Exit.CLEAN
 
 
 def _holder(journal: Path, process: subprocess.Popen[str]) -> str:

@@ -66,7 +66,9 @@ def move(cloud: Cloud, old: int, new: int) -> None:
         cloud.execute("nova_api", f"UPDATE {table} SET cell_id = :n WHERE cell_id = :o", {"n": new, "o": old})
 
 
-@pytest.mark.parametrize("name", ["cell1", "cell2", "cell0", "", None])
+@pytest.mark.parametrize(
+    "name", ["cell1", *(pytest.param(name, marks=pytest.mark.long) for name in ("cell2", "cell0", "", None))]
+)
 def test_names_need_not_be_unique(cloud: Cloud, config: Path, name: str | None) -> None:
     """A second mapping of the same name, of another cell's or of none is said, and takes no cell from anybody."""
     again(cloud, "cell1", name=name)
