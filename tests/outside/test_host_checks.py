@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +32,7 @@ from .host_plants import (
     twice,
     undefined,
 )
+from .hypervisors import Guest
 
 CHECKS = tuple(name for name, check in catalogue.outside_checks().items() if "host_domains" in check.reads)
 ALL = {"host": ("all",)}
@@ -238,6 +240,23 @@ def test_the_only_guest_that_was_seen_is_no_leftover(scene: Scene, config: Confi
     assert "do not destroy it" in words
     assert "virsh destroy" not in words
     assert "start nova-compute" not in words
+
+
+def test_a_host_that_is_down_leaves_findings_on_others_confirmed(scene: Scene, config: Config) -> None:
+    """One guest's server is on it: this is said of that guest, and what is wrong elsewhere is as sure as before."""
+    server = scene.server()
+    down = str(server.host)
+    here = scene.other(server)
+    scene.standing.put(here, scene.drop(server))
+    scene.standing.put(here, Guest(uuid=(nobodys := str(uuid.uuid4()))))
+    scene.standing.file(down).unlink()
+    report = look(config, "domain-undead")
+    assert sorted((str(one.key["server"]), one.evidence["code"]) for one in report.findings) == sorted(
+        [(server.uuid, "alone"), (nobodys, "unknown")]
+    )
+    assert {one.state for one in report.findings} == {State.CONFIRMED}
+    assert f"hypervisor {down} could not be read" in report.incomplete["domain-undead"]
+    assert "second read" not in report.incomplete["domain-undead"]
 
 
 def test_a_guest_that_runs_beside_its_servers_own_is_not_to_be_destroyed(scene: Scene, config: Config) -> None:

@@ -154,6 +154,19 @@ def test_a_second_look_that_fails_is_no_absence(tmp_path: Path) -> None:
         source.look([{"server": SERVER}]).read("host_domains", {"uuid": [SERVER]})
 
 
+def test_a_host_that_failed_at_first_does_not_silence_the_second_look(tmp_path: Path) -> None:
+    """A finding may name it, as that of a guest whose server is there: nothing is concluded from it either time."""
+    cluster = Cluster({"c1": [domain(SERVER)], "c2": None})
+    source = Hypervisors(cluster.read, sorted(cluster.hosts))
+    source.collect(LABELS, tmp_path, quiet)
+    cluster.asked.clear()
+    look = source.look([{"server": SERVER, "host": "c1", "lives_on": "c2"}])
+    assert look.read("host_domains", {"uuid": [SERVER]}).column("host").to_pylist() == ["c1"]
+    assert cluster.asked == ["c1"]
+    with pytest.raises(SourceError, match="hypervisor c2 could not be read"):
+        look.read("host_visits", {"host": ["c2"]})
+
+
 def test_no_table_of_theirs_no_visit(tmp_path: Path) -> None:
     """An audit of checks that read databases alone does not ask them."""
     cluster = Cluster({"c1": []})

@@ -51,15 +51,20 @@ class Hypervisors:
     hosts: Sequence[str]
     at_once: int = AT_ONCE
     _seen: dict[str, set[str]] = field(default_factory=dict)  #: uuid of a domain -> hosts that had it
+    _failed: set[str] = field(default_factory=set)  #: hosts that could not be read when all were
 
     def serves(self, label: str) -> bool:
         """Whether this is one of their tables."""
         return label in of_service(SERVICE)
 
     def look(self, findings: Sequence[Mapping[str, object]]) -> HypervisorRead:
-        """A new read of the hosts that these findings name, and of those that had their domains."""
+        """A new read of the hosts that these findings name, and of those that had their domains.
+
+        A host that could not be read at first is not read because a finding names it: nothing was concluded from it,
+        and one that is down would take every other finding with it.
+        """
         values = {str(value) for finding in findings for value in finding.values() if value is not None}
-        return HypervisorRead(self, values & set(self.hosts))
+        return HypervisorRead(self, (values & set(self.hosts)) - self._failed)
 
     def now(self) -> str:
         """UTC now by this machine's clock."""
@@ -70,6 +75,7 @@ class Hypervisors:
         if not any(map(self.serves, labels)):
             return []
         visits = self.visit(self.hosts, progress)
+        self._failed = {visit.host for visit in visits if visit.problem}
         for visit in visits:
             for domain in visit.domains:
                 self._seen.setdefault(domain.uuid, set()).add(visit.host)
