@@ -219,7 +219,7 @@ def _offloaded(world: World, found: Server) -> Course:
     yield world.random.uniform(0.5, 3.0)
     if not host.running:
         return
-    host.guests.pop(found.id, None)
+    world.destroy(host, found.id)
     for port in found.ports:
         world.unbind(world.ports[port], host.name)
     world.detach_at(found, host.name)
@@ -319,15 +319,12 @@ def delete(world: World, name: str, request: str) -> tuple[int, Any]:
 
 
 def _deleted(world: World, found: Server) -> Course:
+    """By its nova-compute; if that is down, by the API, which destroys no guest (_local_delete)."""
     yield world.random.uniform(0.2, 2.0)
-    if found.host:
-        world.hosts[found.host].guests.pop(found.id, None)
-        world.detach_at(found, found.host)
-    for name in found.ports:
-        port = world.ports.pop(name)
-        for host in list(port.bindings):
-            world.unbind(port, host)
-    world.release(found.id)
-    world.move(found, None)
-    del world.servers[found.id]
-    world.deleted.add(found.id)
+    host = world.hosts.get(found.host or "")
+    if host is not None and world.up(host):
+        yield from moving.reached(world, host)
+        if not host.running:
+            return
+    if found.id in world.servers:
+        world.bury(found)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -33,6 +33,7 @@ class Cloud:
 
     ``hosts`` hosts with ``servers_per_host`` servers each, distributed over ``cells`` cells; ``states``: vm_state ->
     weight, and "locked" as one of them. ``latency``: seconds per request. ``versions``: those of older services.
+    ``names``: of the hosts.
     """
 
     def __init__(
@@ -46,13 +47,14 @@ class Cloud:
         states: Mapping[str, float] | None = None,
         latency: float = 0.01,
         versions: Mapping[str, Versions | None] | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         self.name = f"simulated-{seed}"
         self.world = World(seed, faults or Faults())
         self.latency = latency
         self._versions = {**VERSIONS, **(versions or {})}
         self._calls, self._requests = count(1), count(1)
-        build(self.world, hosts, servers_per_host, cells, states or {"active": 1.0})
+        build(self.world, hosts, servers_per_host, cells, states or {"active": 1.0}, names)
         self.before = {s.id: (s.host, s.vm_state, s.locked) for s in self.world.servers.values()}
 
     @property

@@ -21,6 +21,7 @@ class Faults:
     stalled: float = 0.0  #: share of live migrations that never end by themselves
     rolled_back: float = 0.0  #: share of moves that fail halfway, and leave the server where it was
     broken: float = 0.0  #: share of moves that fail halfway, and leave the server in ERROR where it was
+    unfinished: float = 0.0  #: share of cold migrations that fail on the other host, before the guest is defined there
     stranded: float = 0.0  #: share of live migrations that fail at the end: in ERROR on the other host, with leftovers
     deaths: int = 0  #: hosts that die
     restarts: int = 0  #: hosts whose nova-compute restarts

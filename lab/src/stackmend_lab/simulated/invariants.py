@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from stackmend_lab.simulated.cloud import Cloud
-from stackmend_lab.simulated.things import Migration, Server
+from stackmend_lab.simulated.things import SHUTDOWN, Migration, Server
 from stackmend_lab.simulated.world import World
 
 _CAME_TO_NOTHING = frozenset({"error", "failed", "cancelled", "reverted"})
@@ -52,7 +52,9 @@ def _twice(world: World) -> Iterator[str]:
     for host in world.hosts.values():
         if not host.alive:
             continue
-        for name in host.guests:
+        for name, state in host.guests.items():
+            if state == SHUTDOWN:
+                continue
             if name in seen:
                 yield f"server {name} runs on {seen[name]} and on {host.name}"
             seen[name] = host.name

@@ -10,7 +10,8 @@ from collections.abc import Generator
 
 from stackmend_lab.simulated import groups
 from stackmend_lab.simulated.clock import Course
-from stackmend_lab.simulated.things import Host, Migration, Refused, Server
+from stackmend_lab.simulated.leftovers import Why
+from stackmend_lab.simulated.things import SHUTDOWN, Host, Migration, Refused, Server
 from stackmend_lab.simulated.world import World
 
 #: number of hosts examined before all of them are
@@ -116,9 +117,14 @@ def live(world: World, server: Server, migration: Migration) -> Course:
             world.record(migration, "error")
         return (yield from _rolled_back(world, server, migration, "cancelled" if migration.wish else "failed"))
     world.record(migration, "running")
+    there.arriving.add(server.id)
+    ends = source.ends, there.ends
     fate = yield from _copied(world, server, migration, source, life)
     if fate == "gone":
-        return _orphan(world, server, source)
+        _orphan(world, server, source)
+        return (yield from _unattended(world, server, migration, ends))
+    if fate:
+        there.arriving.discard(server.id)
     if fate == "broken":
         # the driver undoes it, and raises nevertheless
         yield from _rolled_back(world, server, migration, "failed")
@@ -141,7 +147,7 @@ def _copied(world: World, server: Server, migration: Migration, source: Host, li
             return "gone"
         if migration.wish == "abort":
             return "cancelled"
-        if not there.alive:
+        if server.id not in there.arriving:  # that machine went down
             return "failed"
         if migration.wish == "complete":
             break
@@ -154,10 +160,36 @@ def _copied(world: World, server: Server, migration: Migration, source: Host, li
     return bad
 
 
+def _unattended(world: World, server: Server, migration: Migration, ends: tuple[int, int]) -> Course:
+    """Its nova-compute is gone, and the two hypervisors go on copying (VIR_MIGRATE_PEER2PEER).
+
+    A machine that goes down ends that, and so does the nova-compute of the source if it starts again before the end
+    (_reset_live_migration). A guest that arrives is where no row says.
+    """
+    source, there = world.hosts[migration.source], world.hosts[migration.to or ""]
+    while migration.left > 0:
+        if (source.ends, there.ends) != ends or migration.wish == "abort" or server.id not in source.guests:
+            there.arriving.discard(server.id)
+            return
+        if not migration.stalled:
+            migration.left -= max(1, int(server.flavor.ram * 0.4))
+        yield world.random.uniform(0.5, 3.0)
+    if (source.ends, there.ends) == ends and migration.wish != "abort":
+        _brought_by_libvirt(world, server, source, there)
+    there.arriving.discard(server.id)
+
+
+def _brought_by_libvirt(world: World, server: Server, source: Host, there: Host) -> None:
+    """The guest is there, and undefined where it was (VIR_MIGRATE_UNDEFINE_SOURCE)."""
+    there.arriving.discard(server.id)
+    there.guests[server.id] = source.guests.pop(server.id, server.power_state)
+    world.left.note(there.name, server.id, Why.ARRIVED)
+
+
 def _arrived(world: World, server: Server, migration: Migration, source: Host, there: Host) -> Course:
     """Its guest runs on the other host: update bindings, volumes, the row of the server, then remove the remains."""
     life = source.starts
-    there.guests[server.id] = source.guests.pop(server.id, server.power_state)
+    _brought_by_libvirt(world, server, source, there)
     for port in server.ports:
         world.activate(world.ports[port], there.name)
     yield world.random.uniform(0.05, 0.5)
@@ -246,11 +278,20 @@ def cold(world: World, server: Server, wanted: str | None) -> Course:
     world.move(server, there.name)
     world.set(server, task_state="resize_migrated")
     world.record(migration, "post-migrating")
-    there.guests[server.id] = source.guests.pop(server.id)
+    # the source keeps the domain, switched off, until the move is confirmed (_cleanup_resize undefines it)
+    source.guests[server.id] = SHUTDOWN
+    world.left.note(source.name, server.id, Why.RESIZED)
     _brought(world, server, source, there)
     yield world.random.uniform(0.1, 1.0)
     world.set(server, task_state="resize_finish")
     yield world.random.uniform(0.2, 3.0)
+    if world.dice(world.faults.unfinished):
+        # _finish_resize_helper: an error on the host that the row names by now
+        world.harmed[server.id] = f"its cold migration broke on {there.name}"
+        world.record(migration, "error")
+        world.release(migration.id)
+        return world.set(server, vm_state="error", task_state=None, fault="the migration failed")
+    there.guests[server.id] = was if there.alive else SHUTDOWN
     world.record(migration, "finished")
     world.set(server, vm_state="resized", task_state=None, power_state=was)
 
@@ -266,9 +307,12 @@ def _brought(world: World, server: Server, source: Host, there: Host) -> None:
 
 
 def confirm(world: World, server: Server, migration: Migration) -> Course:
-    """Confirm: the allocation on the source is released."""
-    yield from reached(world, world.hosts[migration.source])
+    """Confirm: the guest and the allocation on the source are removed."""
+    source = world.hosts[migration.source]
+    yield from reached(world, source)
     yield world.random.uniform(0.1, 1.0)
+    if source.running:
+        world.destroy(source, server.id)
     world.record(migration, "confirmed")
     world.set(server, vm_state="stopped" if server.power_state == 4 else "active", task_state=None)
     yield world.random.uniform(0.01, 0.3)
@@ -284,6 +328,7 @@ def revert(world: World, server: Server, migration: Migration) -> Course:
     world.hand_over(migration.id, server.id)
     world.move(server, source.name)
     source.guests[server.id] = there.guests.pop(server.id, server.power_state)
+    world.left.gone(there.name, server.id)
     _brought(world, server, there, source)
     yield world.random.uniform(0.1, 1.0)
     world.record(migration, "reverted")
@@ -328,6 +373,7 @@ def evacuate(world: World, server: Server, migration: Migration, wanted: str | N
         world.release(server.id, there.node)
         return world.failed(server, "evacuate", "the rebuild failed", vm_state="error")
     world.boot(server, there)
+    world.left.note(there.name, server.id, Why.REBUILT)
     if was == "stopped" or (stopped and was != "error"):
         world.set(server, vm_state="active", task_state="powering-off", power_state=1)
         yield world.random.uniform(0.2, 2.0)
@@ -339,4 +385,6 @@ def evacuate(world: World, server: Server, migration: Migration, wanted: str | N
     if there.starts != life:
         return _orphan(world, server, there)
     world.move(server, there.name)
+    if server.id in source.guests:
+        world.left.note(source.name, server.id, Why.EVACUATED)
     world.record(migration, "done")

@@ -55,6 +55,9 @@ class Host:
     starts: int = 0  #: number of starts of its nova-compute: operations in progress end with each
     servers: dict[str, Server] = field(default_factory=dict)  #: according to Nova
     guests: dict[str, int] = field(default_factory=dict)  #: according to the hypervisor, with their power states
+    arriving: set[str] = field(default_factory=set)  #: guests being copied to it, paused until then
+    ran: set[str] = field(default_factory=set)  #: guests that ran when the machine was switched off
+    ends: int = 0  #: number of times the machine was switched off
     used: dict[str, int] = field(default_factory=dict)  #: allocated amounts
     consumers: set[str] = field(default_factory=set)
     bound: dict[str, int] = field(default_factory=dict)  #: port -> number of bindings for it here

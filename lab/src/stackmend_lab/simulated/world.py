@@ -8,6 +8,7 @@ from random import Random
 
 from stackmend_lab.simulated.clock import Clock, Course
 from stackmend_lab.simulated.faults import Faults
+from stackmend_lab.simulated.leftovers import Leftovers, Why
 from stackmend_lab.simulated.things import (
     PAUSED,
     RUNNING,
@@ -67,6 +68,8 @@ class World:
         self.touched: set[str] = set()  #: servers on which something was requested
         self.harmed: dict[str, str] = {}  #: server -> the fault that left it half moved
         self.deleted: set[str] = set()
+        self.buried: dict[str, tuple[Server, str, float]] = {}  #: deleted -> (itself, its last host, when in seconds)
+        self.left = Leftovers()
         self.images: dict[str, Json] = {
             IMAGE: {"id": IMAGE, "name": "cirros", "status": "active", "min_disk": 0, "min_ram": 0,
                     "disk_format": "qcow2"},
@@ -107,7 +110,19 @@ class World:
         if machine and host.alive:
             self.silence(host)
             host.alive = False
+            host.ends += 1
+            host.ran = {name for name, state in host.guests.items() if state != SHUTDOWN}
             host.guests = dict.fromkeys(host.guests, SHUTDOWN)
+            host.arriving.clear()
+
+    def wake(self, host: Host, *, resume: bool = False) -> None:
+        """Switch the machine on; its nova-compute does not start.
+
+        With ``resume``, libvirt starts the guests that ran (autostart, or libvirt-guests), whoever has them by now.
+        """
+        host.alive = host.agent_running = True
+        if resume:
+            host.guests |= dict.fromkeys(host.ran & host.guests.keys(), RUNNING)
 
     def start(self, host: Host) -> None:
         """Start its nova-compute on a running machine: it handles what it finds (init_host)."""
@@ -115,22 +130,36 @@ class World:
         host.alive = host.running = True
         host.changed = self.clock.seconds
         self._destroy_evacuated(host)
-        for server in host.servers.values():
+        for server in list(host.servers.values()):
             if server.task_state == "migrating":
                 self.harmed.setdefault(server.id, f"nova-compute of {host.name} restarted while it moved")
                 for migration in server.migrations or ():
                     if migration.status == "running":
+                        # _reset_live_migration: the job is ended, if it still goes on
+                        migration.wish = "abort"
                         self.record(migration, "error")
                 self.set(server, task_state=None)
+            elif server.task_state == "deleting":
+                self.bury(server)
             elif server.task_state in ("powering-on", "powering-off"):
                 self.clock.run(self._powered(server, host, server.task_state))
         if self.power_sync:
             self.clock.run(self._synced(host))
+        if host.guests.keys() & self.buried.keys():
+            self.clock.run(self._reaped(host))
+
+    def _reaped(self, host: Host) -> Course:
+        """It destroys guests of deleted servers soon after its start (_cleanup_running_deleted_instances)."""
+        life = host.starts
+        yield self.random.uniform(1.0, FUZZY)
+        if host.starts == life:
+            for name in host.guests.keys() & self.buried.keys():
+                self.destroy(host, name)
 
     def _destroy_evacuated(self, host: Host) -> None:
         for migration in host.moves:
             if migration.kind == "evacuation" and migration.source == host.name and migration.status in _EVACUATED:
-                host.guests.pop(migration.server, None)
+                self.destroy(host, migration.server)
                 if migration.server in self.servers:
                     self.release(migration.server, host.node)
                     self.record(migration, "completed")
@@ -154,6 +183,11 @@ class World:
         text = "login: " if server.boots is None else server.boots
         if text:
             server.console = f"booted at {self.clock.text()}\n{text}"
+
+    def destroy(self, host: Host, name: str) -> None:
+        """Destroy and undefine a guest there, if there is one."""
+        host.guests.pop(name, None)
+        self.left.gone(host.name, name)
 
     def halt(self, server: Server, host: Host) -> None:
         """Switch off its guest there."""
@@ -222,6 +256,7 @@ class World:
         server.host = host
         if host is not None:
             self.hosts[host].servers[server.id] = server
+            self.left.gone(host, server.id)
 
     def acted(self, server: Server, action: str, request: str, user: str | None = USER) -> Deed:
         """Record an action on it."""
@@ -238,6 +273,28 @@ class World:
         if last is not None:
             last.message = "Error"
         self.set(server, fault=fault, task_state=None, **values)
+
+    def bury(self, server: Server) -> None:
+        """Delete it with all that it has in the services. Only a nova-compute that runs destroys its guest."""
+        host = self.hosts.get(server.host or "")
+        if host is not None:
+            if host.running:
+                self.destroy(host, server.id)
+            elif server.id in host.guests:
+                self.left.note(host.name, server.id, Why.DELETED)
+            self.detach_at(server, host.name)
+        for name, why in self.left.of(server.id).items():
+            if why is Why.RESIZED and self.hosts[name].running:  # _confirm_resize_on_deleting
+                self.destroy(self.hosts[name], server.id)
+        for name in server.ports:
+            port = self.ports.pop(name)
+            for other in list(port.bindings):
+                self.unbind(port, other)
+        self.release(server.id)
+        self.buried[server.id] = server, server.host or "", self.clock.seconds
+        self.move(server, None)
+        del self.servers[server.id]
+        self.deleted.add(server.id)
 
     # -- migrations
 
@@ -419,6 +476,8 @@ def _resized(world: World, made: Server) -> None:
     source.moves.append(record)
     if others:
         world.allocate(record.id, source.node, made.flavor.resources)
+        source.guests[made.id] = SHUTDOWN
+        world.left.note(source.name, made.id, Why.RESIZED)
 
 
 def schedule_faults(world: World) -> None:
