@@ -154,6 +154,12 @@ class Command(command.Command):
         return getattr(self.app, "NAME", "stackmend") != "stackmend"
 
     @property
+    def is_alone(self) -> bool:
+        """True if the process ends with this command; the ``openstack`` client may wait for another one."""
+        found: bool = not self.app.interactive_mode if self.is_plugin else getattr(self.app, "is_alone", False)
+        return found
+
+    @property
     def notes(self) -> Notes:
         """Output for the user, on stderr."""
         stream: TextIO = getattr(self.app, "stderr", None) or sys.stderr

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stackmend.cli.base import Command
     from stackmend.config.settings import Config
 
 #: upper limit; inf and nan compare as neither longer nor shorter
@@ -22,6 +25,8 @@ ABOUT = {
     "host": "only what concerns this host, or a server on it",
     "project": "only what concerns a server, volume or port of this project",
 }
+#: priority of a process that gives way to all others
+_LOWEST = 19
 #: of anything that is counted
 MOST = 1_000_000_000
 
@@ -81,7 +86,8 @@ def add_nice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nice",
         action="store_true",
-        help="rest as long as it reads, to spare the databases (rest in [nice] of the configuration)",
+        help="rest as long as it reads, to spare the databases (rest in [nice] of the configuration), and give way to"
+        " every other process of this machine",
     )
     parser.add_argument(
         "--max-view-seconds",
@@ -92,13 +98,16 @@ def add_nice(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def spared(config: Config, parsed_args: argparse.Namespace) -> Config:
-    """The configuration with :func:`add_nice`."""
+def spared(command: Command, config: Config, parsed_args: argparse.Namespace) -> Config:
+    """The configuration with :func:`add_nice`; a process that rests also gives way to others on its machine."""
     nice = config.nice
     if parsed_args.nice:
         nice = replace(nice, rest=config.rest)
     if parsed_args.max_view_seconds is not None:
         nice = replace(nice, view=parsed_args.max_view_seconds)
+    if nice.rest and command.is_alone:  # a priority is lowered for good
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, _LOWEST)
     return replace(config, nice=nice)
 
 

@@ -49,6 +49,8 @@ class Shell(App):
     """The application: cliff's, with help that loads no entry points and errors that go to stderr."""
 
     NAME = "stackmend"
+    #: the process ends with the command
+    is_alone = False
 
     def __init__(self, stdout: TextIO, stderr: TextIO) -> None:
         super().__init__(DESCRIPTION, __version__, Commands(), stdout=stdout, stderr=stderr)
@@ -195,7 +197,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     with contextlib.redirect_stderr(safe_stream(sys.stderr)):
-        code = guard(lambda: Shell(sys.stdout, sys.stderr).run(arguments))
+        shell = Shell(sys.stdout, sys.stderr)
+        shell.is_alone = argv is None
+        code = guard(lambda: shell.run(arguments))
         sys.stderr.flush()
     if argv is None and code > INTERRUPTED_ABOVE and threading.active_count() > 1:
         # a thread that still waits (for a database that does not answer) must not delay the exit

@@ -95,7 +95,7 @@ class Audit(Printing):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Audit, and print the findings and a summary."""
         if not parsed_args.bundle:
-            return self._audited(parsed_args, spared(self.config(), parsed_args), None)
+            return self._audited(parsed_args, spared(self, self.config(), parsed_args), None)
         from stackmend.app.offline import bundles
 
         if parsed_args.snapshot is not None:

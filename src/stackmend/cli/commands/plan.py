@@ -72,7 +72,7 @@ class PlanCreate(Printing):
         from stackmend.report import findings as found
         from stackmend.report import plans as shown
 
-        out, config, via = parsed_args.out, spared(self.config(), parsed_args), parsed_args.via
+        out, config, via = parsed_args.out, spared(self, self.config(), parsed_args), parsed_args.via
         checks, about = limits(self, parsed_args, config)
         with self.watch() as progress:
             report = audits.audit(

@@ -52,7 +52,7 @@ class SnapshotCreate(Printing):
         """Collect, and print its folder and contents."""
         if not parsed_args.bundle:
             config = self.config_if_any() if parsed_args.logs else self.config()
-            return self._created(parsed_args, spared(config, parsed_args), None)
+            return self._created(parsed_args, spared(self, config, parsed_args), None)
         from stackmend.app.offline import bundles
 
         with bundles.opened(self.config_if_any(), parsed_args.bundle) as bundle:

@@ -56,7 +56,7 @@ class UpgradeCheck(Printing):
 
         with self.watch() as progress:
             gate = upgrading.check(
-                spared(self.config(), parsed_args),
+                spared(self, self.config(), parsed_args),
                 strict=parsed_args.strict,
                 settle=parsed_args.settle,
                 use_api=not parsed_args.no_api,
