@@ -12,6 +12,8 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 TESTS ?=
 ATTACKS ?=
 N ?=
+MINUTES ?= 30
+SEED ?= 1
 # workers of pytest: one a core, each with a MariaDB of its own, and one for the lab; 0 for none
 JOBS ?= auto
 # what runs here, and what runs on hosts
@@ -19,7 +21,7 @@ SHELL_SCRIPTS = $(wildcard scripts/*.sh src/stackmend/hosts/scripts/*.sh)
 # tests begin hundreds of programs: none of them is to compile the source anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test test-lab attack lint bench bench-diagnose docs services clean
+.PHONY: help demo check test test-lab attack soak lint bench bench-diagnose docs services clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +47,10 @@ test-lab: ## the tests that use a real control plane, also those that move whole
 attack: ## every attack on what the README promises, the long ones too; writes docs/explanation/attacks.md; ATTACKS="-k galera" for some
 	@scripts/setup.sh test
 	@scripts/timed.sh "the attacks" .uv/test/bin/python scripts/attack.py -n $(JOBS) --maxprocesses 8 $(ATTACKS)
+
+soak: ## damage, audit, apply and undo in a loop on Galera nodes that die at random; MINUTES=30 SEED=1
+	@scripts/setup.sh test
+	@scripts/timed.sh "the soak" .uv/test/bin/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
 
 lint: ## ruff, mypy, the layers of imports, and shellcheck
 	@scripts/setup.sh lint

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.cut_wire import Wire, wire
-from tests.support.galera import Galera, missing
+from tests.support.galera import Galera, configuration, missing
 
 from stackmend.app import audits, runs
 from stackmend.config.settings import Config, load
@@ -83,29 +83,9 @@ def standing(tmp_path_factory: pytest.TempPathFactory, mortal: Mortal) -> Iterat
         (cloud,) = clouds
         line.routes[b"looker"] = galera.nodes[READERS].port
         file = folder / "stackmend.toml"
-        file.write_text(configuration(cloud, galera, line), encoding="utf-8")
+        file.write_text(configuration(cloud, galera, line.port), encoding="utf-8")
         yield Cluster(galera, Ground(cloud, folder, mortal), line, load(str(file)))
         cloud.close()
-
-
-def configuration(cloud: Cloud, galera: Galera, line: Wire) -> str:
-    """One address for all; the reader has an account of its own."""
-    account = galera.nodes[0].url("").split("//")[1].split("@")[0]
-    name, password = account.split(":")
-    urls = {
-        database: url.replace(account, "looker:").replace(f":{galera.nodes[0].port}/", f":{line.port}/")
-        for database, url in cloud.databases.items()
-    }
-    return "\n".join(
-        [
-            "[databases]",
-            *(f'{name} = "{url}"' for name, url in urls.items() if not name.startswith("cell:")),
-            "[databases.cells]",
-            *(f'{name[5:]} = "{url}"' for name, url in urls.items() if name.startswith("cell:")),
-            f'[writer]\nusername = "{name}"\npassword = "{password}"',
-            f'[state]\ndirectory = "{cloud.state}"\n',
-        ]
-    )
 
 
 @pytest.fixture

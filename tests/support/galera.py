@@ -9,17 +9,20 @@ which would require scripts that Debian only packages together with services.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import pymysql
 
+from stackmend_lab.cloud import Cloud
 from stackmend_lab.guardian import Guardian
 from stackmend_lab.mariadb import MariaDB, free_port
 
@@ -27,6 +30,8 @@ NODES = 3
 #: locations of the library in distributions
 _PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so", "/usr/lib/libgalera_smm.so")
 _SECONDS = 120
+#: what a node prints that looks how far its files have got
+_RECOVERED = re.compile(r"Recovered position: (\S+)")
 _SETTINGS = {
     "binlog_format": "ROW",
     "innodb_autoinc_lock_mode": "2",
@@ -90,6 +95,10 @@ class Node(MariaDB):
             super().start()
         finally:
             os.environ["PATH"] = path
+
+    def _wait(self) -> None:
+        """Also for the cluster: before that, a node accepts connections and refuses statements."""
+        super()._wait()
         until(lambda: self.status("wsrep_ready") == "ON", "a node does not join")
 
     def stop(self) -> None:
@@ -98,6 +107,23 @@ class Node(MariaDB):
         for connection in self._open:
             connection.close()
         super().stop()
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.send(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait()
+        self.stop()
+
+    def revive(self, peers: str) -> None:
+        """Start it after a crash: it joins the others, from where its files have got to."""
+        program = ["mariadbd", f"--defaults-file={self.folder}/my.cnf", "--wsrep-recover"]
+        told = subprocess.run(program, capture_output=True, text=True, check=False).stderr
+        found = _RECOVERED.search(told)
+        assert found, told[-2000:]
+        self._settings |= {"wsrep_cluster_address": peers, "wsrep_start_position": found[1]}
+        self.start()
+        self.restarted()
 
     def restarted(self) -> None:
         """Reconnect what was connected before it was stopped."""
@@ -130,9 +156,12 @@ class Node(MariaDB):
 
 
 class Galera:
-    """The cluster, as a context manager; ``fill`` is applied to the first node before the others exist."""
+    """The cluster, as a context manager; ``fill`` is applied to the first node before the others exist.
 
-    def __init__(self, fill: Callable[[MariaDB], None]) -> None:
+    ``settings``: beside those of every test.
+    """
+
+    def __init__(self, fill: Callable[[MariaDB], None], settings: Mapping[str, str] | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="stackmend-db-"))
         scripts = self.folder / "scripts"
         scripts.mkdir()
@@ -141,7 +170,10 @@ class Galera:
         script.chmod(0o755)
         talk = [free_port() for _ in range(NODES)]
         self._fill = fill
-        self.nodes = [Node(self.folder / f"n{n}", scripts, _settings(talk, n)) for n in range(NODES)]
+        self._peers = _peers(talk)
+        self.nodes = [
+            Node(self.folder / f"n{n}", scripts, {**_settings(talk, n), **(settings or {})}) for n in range(NODES)
+        ]
         self._guardian = Guardian(self.folder, self.folder)
 
     def __enter__(self) -> Self:
@@ -172,6 +204,11 @@ class Galera:
         for node in self.nodes:
             until(lambda n=node: n.status("wsrep_cluster_size") == str(NODES), "the cluster is not whole")  # type: ignore[misc]
             until(lambda n=node: n.status("wsrep_local_state_comment") == "Synced", "a node is behind")  # type: ignore[misc]
+
+    def revive(self, number: int) -> None:
+        """Start a node that was killed, while the others run; returns when none is behind."""
+        self.nodes[number].revive(self._peers)
+        self.whole()
 
     @contextmanager
     def behind(self, number: int) -> Iterator[None]:
@@ -204,8 +241,11 @@ class Galera:
         self.whole()
 
 
+def _peers(talk: list[int]) -> str:
+    return "gcomm://" + ",".join(f"127.0.0.1:{port}" for port in talk)
+
+
 def _settings(talk: list[int], number: int) -> dict[str, str]:
-    peers = "" if number == 0 else ",".join(f"127.0.0.1:{port}" for port in talk)  # without: a new cluster
     options = (
         f"base_port={talk[number]};gmcast.listen_addr=tcp://127.0.0.1:{talk[number]};gcache.size=64M;socket.ssl=no"
         f";ist.recv_addr=127.0.0.1:{free_port()};repl.causal_read_timeout=PT3S"
@@ -213,10 +253,30 @@ def _settings(talk: list[int], number: int) -> dict[str, str]:
     return {
         **_SETTINGS,
         "wsrep_provider": _provider(),
-        "wsrep_cluster_address": f"gcomm://{peers}",
+        "wsrep_cluster_address": "gcomm://" if number == 0 else _peers(talk),  # without others: a new cluster
         "wsrep_node_name": f"n{number}",
         "wsrep_provider_options": f'"{options}"',
     }
+
+
+def configuration(cloud: Cloud, galera: Galera, port: int) -> str:
+    """One address for all, as of a proxy; the reader has an account of its own, ``looker``, and no password."""
+    account = galera.nodes[0].url("").split("//")[1].split("@")[0]
+    name, password = account.split(":")
+    urls = {
+        database: url.replace(account, "looker:").replace(f":{galera.nodes[0].port}/", f":{port}/")
+        for database, url in cloud.databases.items()
+    }
+    return "\n".join(
+        [
+            "[databases]",
+            *(f'{name} = "{url}"' for name, url in urls.items() if not name.startswith("cell:")),
+            "[databases.cells]",
+            *(f'{name[5:]} = "{url}"' for name, url in urls.items() if name.startswith("cell:")),
+            f'[writer]\nusername = "{name}"\npassword = "{password}"',
+            f'[state]\ndirectory = "{cloud.state}"\n',
+        ]
+    )
 
 
 def until(true: Callable[[], bool], otherwise: str) -> None:
