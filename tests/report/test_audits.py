@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from stackmend.model.check import Severity
 from stackmend.model.finding import ApiWitness, Finding, Says, State
 from stackmend.model.naming import Named
-from stackmend.report.audits import MANY, SOME, GroupBy, PageContext, page, tally
+from stackmend.report.audits import FOLDED, MANY, SOME, GroupBy, PageContext, page, tally
+from stackmend.report.findings import findings
 
 SERVER = "5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55"
 VOLUME = "07f5aa10-2d7e-4a58-8a3e-0d4d5c6b7a89"
@@ -89,11 +90,39 @@ def test_what_is_not_sure_says_so():
     assert "waived: known" in page([replace(EMPTY, state=State.WAIVED, waiver="known")], VIEW)
 
 
+def many(finding: Finding, number: int) -> list[Finding]:
+    """So many of one kind, each about another object."""
+    return [replace(finding, resource_id=f"{n:05}", message="m", fingerprint=f"{n:016}") for n in range(number)]
+
+
 def test_long_lists_are_cut_and_say_so():
     """Of more findings than anybody reads a few of each group are shown, with the way to the rest."""
-    found = page([replace(EMPTY, resource_id=str(n), message="m") for n in range(MANY + 1)], VIEW)
-    assert found.count("    m\n") == SOME
-    assert f"... and {MANY + 1 - SOME} more: --check info-cache-empty, or -f table for all of them" in found
+    found = page([*many(EMPTY, FOLDED), *many(HANGING, FOLDED + 1)], VIEW)
+    assert found.count("    m\n") == 2 * SOME
+    assert f"... and {FOLDED - SOME} more: --check info-cache-empty, or -f table for all of them" in found
+
+
+def test_a_way_to_the_rest_leads_there():
+    """The check alone would be folded again if it has more than are ever listed, so only the table is named."""
+    found = page(many(EMPTY, MANY + 1), VIEW)
+    assert f"... and {MANY + 1 - SOME} more: -f table for all of them" in found
+
+
+def test_findings_of_one_kind_beyond_a_hundred_are_folded():
+    """Also in a list that is short enough to be read; the other kinds are listed whole."""
+    found = page([*many(EMPTY, FOLDED + 1), *many(HANGING, 3)], VIEW)
+    empty, hanging = found.split("WARNING  volume-stuck-detaching")
+    assert empty.count("    m\n") == FOLDED
+    assert "... and 1 more: -f table for all of them" in empty
+    assert "more" not in hanging
+    assert "more" not in page(many(EMPTY, FOLDED), VIEW)
+
+
+def test_records_are_never_folded():
+    """JSON has every finding, whatever people are shown."""
+    every = [*many(EMPTY, MANY + 1), *many(HANGING, FOLDED + 1)]
+    shown = findings(every, page(every, VIEW))
+    assert [(one["check"], one["fingerprint"]) for one in shown.data] == [(f.check, f.fingerprint) for f in every]
 
 
 def test_the_tally_counts_by_area_and_project():

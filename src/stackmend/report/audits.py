@@ -18,6 +18,8 @@ from stackmend.report.words import WIDTH, count, listed, wrapped
 
 #: findings that are listed in full; of longer lists so many of each group are
 MANY, SOME = 200, 10
+#: findings of one group that are listed at most
+FOLDED = 100
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
@@ -51,7 +53,7 @@ def page(findings: Iterable[Finding], view: PageContext) -> str:
     ordered = sorted(findings, key=lambda f: (f.state is State.WAIVED, _RANK[f.severity], f.check, f.resource_id))
     for finding in ordered:
         groups.setdefault(_group(finding, view), []).append(finding)
-    most = len(ordered) if len(ordered) <= MANY else SOME
+    most = FOLDED if len(ordered) <= MANY else SOME
     parts = [_section(name, found, most, view) for name, found in groups.items()]
     return "\n\n".join("\n".join(lines) for lines in parts)
 
@@ -99,8 +101,8 @@ def _section(name: str, found: Sequence[Finding], most: int, view: PageContext) 
     for finding in found[:most]:
         lines += ["", *_entry(finding, view, of_check=of_check)]
     if len(found) > most:
-        more = f"... and {len(found) - most:,} more: --check {name}, or -f table for all of them"
-        lines += ["", f"  {more if of_check else more.replace(f'--check {name}, or ', '')}"]
+        alone = f"--check {name}, or " if of_check and len(found) <= FOLDED else ""
+        lines += ["", f"  ... and {len(found) - most:,} more: {alone}-f table for all of them"]
     return lines
 
 
