@@ -10,6 +10,7 @@ of its values; if that is wrong, unneeded rows are read, but no answer changes (
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
@@ -55,6 +56,7 @@ class LiveDatabases:
         self._api = api
         self._answers: dict[_Key, list[Record]] = {}
         self._ahead: list[Mapping[str, object]] = []
+        self._named: dict[str, list[int]] = {}  #: text -> the targets ahead that have it, by number
         self._at = 0
         self._now = now
         self._asked: tuple[datetime, float] | None = None  #: the databases' clock, and ours at that moment
@@ -73,7 +75,10 @@ class LiveDatabases:
 
     def expect(self, targets: Iterable[Mapping[str, object]]) -> None:
         """Announce the targets that a repair will look up, in order: their rows are read some hundred at a time."""
-        self._ahead, self._at = list(targets), 0
+        self._ahead, self._at, self._named = list(targets), 0, {}
+        for number, target in enumerate(self._ahead):
+            for text in {value for value in target.values() if _tells(value)}:
+                self._named.setdefault(text, []).append(number)
 
     def rows(self, database: str, table: str, where: _Where) -> list[Record]:
         """Every row that matches all of ``where``, by primary key; SourceError if it cannot be read."""
@@ -218,7 +223,7 @@ class LiveDatabases:
                 # found through a case-insensitive collation: the matching look-up is unknown, so each is run separately
                 for each in wanted:
                     self._answers.pop((*key[:2], tuple(zip(by, each, strict=True))), None)
-                self._ahead = []
+                self.expect(())
                 return self._ask(key, key[0], key[1], dict(zip(by, wanted[0], strict=True)))
             mine[values].append(record)
         for each, found in mine.items():
@@ -227,17 +232,23 @@ class LiveDatabases:
 
     def _foreseen(self, where: _Where) -> list[_Key]:
         """The same look-up for the next targets, if it uses a value of the target."""
+        numbers = [number for value in where.values() if (number := self._next(value)) is not None]
+        if not numbers:
+            return []
+        self._at = number = min(numbers)
+        named = {column: _name_of(value, self._ahead[number]) for column, value in where.items()}
         found: dict[_Key, None] = {}
-        for number in range(self._at, min(self._at + CHUNK, len(self._ahead))):
-            named = {column: _name_of(value, self._ahead[number]) for column, value in where.items()}
-            if any(named.values()):
-                self._at = number
-                for other in self._ahead[number + 1 : number + CHUNK]:
-                    values = tuple([other.get(named[c]) if named[c] else value for c, value in where.items()])
-                    if None not in values:
-                        found[values] = None
-                break
+        for other in self._ahead[number + 1 : number + CHUNK]:
+            values = tuple([other.get(named[c]) if named[c] else value for c, value in where.items()])
+            if None not in values:
+                found[values] = None
         return [values for values in found if values != tuple(where.values())]
+
+    def _next(self, value: object) -> int | None:
+        """The number of the next of the targets ahead that has this text; most questions are about none of them."""
+        numbers = self._named.get(value, []) if _tells(value) else []
+        place = bisect_left(numbers, self._at)
+        return numbers[place] if place < len(numbers) and numbers[place] < self._at + CHUNK else None
 
     def _read(
         self, database: str, table: str, columns: Sequence[str], by: Sequence[str], wanted: list[_Key], key: _Key
@@ -258,8 +269,13 @@ def _several(value: Value | Sequence[Value]) -> TypeGuard[Sequence[Value]]:
     return not isinstance(value, str | bytes | int | float) and value is not None
 
 
+def _tells(value: object) -> TypeGuard[str]:
+    """Whether two that are equal are so for a reason: only text, because small numbers coincide by chance."""
+    return isinstance(value, str) and len(value) >= 8
+
+
 def _name_of(value: object, target: Mapping[str, object]) -> str:
-    """The column of the target that has this value: only text, because small numbers coincide by chance."""
-    if not isinstance(value, str) or len(value) < 8:
+    """The column of the target that has this value."""
+    if not _tells(value):
         return ""
     return next((name for name, own in target.items() if own == value), "")
