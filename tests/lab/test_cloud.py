@@ -17,6 +17,7 @@ from stackmend_lab.cloud import AbsentError, Cloud, build
 from stackmend_lab.cloud.kinds import KINDS
 from stackmend_lab.cloud.world import SERVICE_VERSIONS
 from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.plants import broken
 
 SERVERS = 300
 
@@ -243,3 +244,28 @@ def test_an_older_release_is_written_as_it_is(release: str, tmp_path: Path) -> N
         old.update("neutron", "ports", {}, colour="red")
     old.close()
     new.close()
+
+
+def test_every_pick_is_another_server(tmp_path: Path) -> None:
+    """Until there is none left of the kind; once the cloud is restored, they come again in the same order."""
+    cloud = build(tmp_path / "cloud", servers=SERVERS, seed=3)
+    cloud.save()
+    kinds = ["active", "stopped", "active", "deleted", "active"]
+    picked = [cloud.pick(kind) for kind in kinds]
+    assert [server.kind for server in picked] == kinds
+    more = [cloud.pick("active") for _ in range(len(cloud.servers("active")) - 3)]
+    assert {s.uuid for s in (*picked[::2], *more)} == {s.uuid for s in cloud.servers("active")}
+    with pytest.raises(LookupError, match="no further server of the kind active"):
+        cloud.pick("active")
+    cloud.restore()
+    assert [cloud.pick(kind) for kind in kinds] == picked
+    cloud.close()
+
+
+def test_a_cloud_can_be_broken_in_every_way_again(tmp_path: Path) -> None:
+    """An old cloud has each damage many times: a plant writes nothing that may be there only once."""
+    cloud = build(tmp_path / "cloud", servers=4_000, seed=3)
+    for _ in range(2):
+        for case in broken():
+            case.make(cloud)
+    cloud.close()

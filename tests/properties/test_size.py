@@ -18,9 +18,8 @@ from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.ask import parameters
 from stackmend.model.snapshot import UNREADABLE, Manifest
 from stackmend_lab.cloud import build
+from stackmend_lab.growing import differs, grow
 from stackmend_lab.plants import broken
-
-from .grown import differs, grow
 
 SERVERS, TIMES = 2_000, 50
 NO_SPILL = "0MB"

@@ -34,7 +34,7 @@ DATABASES = {
     "placement": ("placement", "placement"),
     "keystone": ("keystone", "keystone"),
 }
-#: maximum number of servers to remember for :meth:`Cloud.pick`
+#: number of servers to remember for :meth:`Cloud.pick`: of a large cloud so many, or one in ten
 _REMEMBERED = 5_000
 
 
@@ -86,7 +86,7 @@ def _fill(emit: Emit, world: World, urls: dict[str, str], progress: Callable[[in
     for number in range(world.servers):
         its = things(world, planner.plan(number))
         _server(emit, world, its, networks, quotas)
-        if number < _REMEMBERED:
+        if number < max(_REMEMBERED, world.servers // 10):
             remembered.append(_handle(its, world))
         if number % 1000 == 0:
             progress(number)

@@ -174,6 +174,7 @@ class Cloud(CloudRows):
         super().__init__(store, release)
         self._store, self._now, self._servers = store, now, servers
         self._picked: set[str] = set()
+        self._passed: dict[str, int] = {}  #: kind -> servers before the last one picked, all of them picked or others
         self._saved = self._now, frozenset[str]()
 
     @property
@@ -197,9 +198,11 @@ class Cloud(CloudRows):
 
     def pick(self, kind: str = "active") -> Server:
         """A server of that kind that was not picked before; LookupError if there is none left."""
-        for server in self._servers:
+        for number in range(self._passed.get(kind, 0), len(self._servers)):
+            server = self._servers[number]
             if server.kind == kind and server.uuid not in self._picked:
                 self._picked.add(server.uuid)
+                self._passed[kind] = number
                 return server
         raise LookupError(f"the cloud has no further server of the kind {kind}: build a larger one")
 
@@ -225,7 +228,7 @@ class Cloud(CloudRows):
         """Restore all rows as they were saved; servers picked since may be picked again."""
         self._store.restore()
         self._now, picked = self._saved
-        self._picked = set(picked)
+        self._picked, self._passed = set(picked), {}
 
     def reset(self) -> None:
         """Restore the saved cloud as one of today: it may have stood there for as long as a session of tests lasts."""

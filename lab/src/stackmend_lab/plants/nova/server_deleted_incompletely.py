@@ -50,12 +50,13 @@ def pci(cloud: CloudRows) -> dict[str, Any]:
     """A PCI device is still allocated to the server, and a console token with its secret is left."""
     server = cloud.pick("deleted")
     node = cloud.rows(server.database, "SELECT id FROM compute_nodes ORDER BY id", {})[0]["id"]
+    address = f"{server.uuid[:4]}:{server.uuid[4:6]}:{server.uuid[6:8]}.1"
     cloud.insert(
-        server.database, "pci_devices", compute_node_id=node, address="0000:81:00.1", product_id="1", vendor_id="2",
+        server.database, "pci_devices", compute_node_id=node, address=address, product_id="1", vendor_id="2",
         dev_type="type-VF", label="l", status="allocated", instance_uuid=server.uuid, deleted=0, extra_info="{}",
     )  # fmt: skip
     cloud.insert(
-        server.database, "console_auth_tokens", token_hash="secret-token-hash", console_type="novnc", host="h",
+        server.database, "console_auth_tokens", token_hash=f"secret-{server.uuid}", console_type="novnc", host="h",
         port=5900, instance_uuid=server.uuid, expires=1,
     )  # fmt: skip
     return _key(server)

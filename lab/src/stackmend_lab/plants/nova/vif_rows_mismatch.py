@@ -36,7 +36,9 @@ def leftover(cloud: CloudRows) -> dict[str, Any]:
 def bare_address(cloud: CloudRows) -> dict[str, Any]:
     """The address has the form of old releases."""
     server = cloud.pick("stopped")
-    cloud.update(server.database, "virtual_interfaces", {"uuid": server.ports[0]}, address="fa:22:00:00:00:02")
+    port = server.ports[0]
+    address = ":".join(["fa", "22", *(port[n : n + 2] for n in (0, 2, 4, 6))])
+    cloud.update(server.database, "virtual_interfaces", {"uuid": port}, address=address)
     return {"server": server.uuid}
 
 
