@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,10 @@ from pyarrow import parquet
 from stackmend.app.discovery import connect
 from stackmend.config.settings import load
 from stackmend.drivers.database.dialects import Address
+from stackmend.drivers.database.rows import Connections
 from stackmend.drivers.snapshot.collector import DatabaseCollector, read_manifest
 from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot
+from stackmend.drivers.snapshot.selects import select
 from stackmend.drivers.snapshot.shape import labels, schema
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.ask import standing
@@ -217,6 +221,27 @@ def test_many_findings_are_read_in_pieces(collector: DatabaseCollector, whole: D
     found = [row["id"] for row in narrow.rows("SELECT id FROM neutron_ports", {})]
     narrow.close()
     assert sorted(found) == sorted(ports)
+
+
+def test_how_a_table_is_read_anew_is_worked_out_once(cloud: Cloud, tmp_path: Path) -> None:
+    """Confirming check after check reads the same tables: SELECTs are not made again, and the rows are of now."""
+    (tmp_path / "cloud.toml").write_text(cloud.toml(), encoding="utf-8")
+    databases = connect(load(str(tmp_path / "cloud.toml")))
+    (port,) = cloud.rows("neutron", "SELECT id FROM ports ORDER BY id LIMIT 1")
+    reads = {"neutron_ports": {"id": "port"}, "nova_compute_nodes": {}}
+    made, status = [], []
+    with closing(Connections(databases.addresses, {})) as connections:
+        for state in ("DOWN", "ERROR", "DOWN"):
+            cloud.update("neutron", "ports", port, status=state)
+            again = DatabaseCollector(databases.addresses, {}, cells_known=True, connections=connections)
+            profile = cProfile.Profile()
+            query = profile.runcall(again.recollect, reads, [{"port": port["id"]}])
+            status += [row["status"] for row in query.rows("SELECT status FROM neutron_ports", {})]
+            assert query.rows("SELECT COUNT(*) AS n FROM nova_compute_nodes", {}) != [{"n": 0}]
+            query.close()
+            made.append(sum(entry.callcount for entry in profile.getstats() if entry.code is select.__code__))
+    assert status == ["DOWN", "ERROR", "DOWN"]
+    assert made == [4, 0, 0]  # ports, and the compute nodes of three cells
 
 
 def test_reading_anew_needs_every_database(cloud: Cloud, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar, cast
 
 from stackmend.drivers.database.dialects import dialect_of
 from stackmend.drivers.database.dialects.base import Address, Connection, Dialect, TableInfo
@@ -13,6 +14,8 @@ from stackmend.drivers.database.transactions import back_out
 from stackmend.model.errors import SilentError, SourceError
 from stackmend.model.protocols import Reference
 from stackmend.model.step import Value
+
+_T = TypeVar("_T")
 
 #: values per statement; SQLite allows 32,766 parameters, and the optimisers give up on much longer lists
 CHUNK = 500
@@ -34,6 +37,7 @@ class Connections:
         self._sights: dict[str, Visibility] = {}
         self._referring: dict[str, dict[str, list[Reference]]] = {}
         self._triggers: dict[str, frozenset[str]] = {}
+        self._concluded: dict[tuple[str, Hashable], object] = {}
 
     def get(self, database: str) -> tuple[Dialect, Connection]:
         """Dialect and connection; SourceError when the database is not configured or not reachable."""
@@ -107,6 +111,13 @@ class Connections:
             self.has(database, name)
             raise SourceError(f"database {database} has no table {name}", "Its schema is not supported.")
         return found
+
+    def concluded(self, database: str, about: Hashable, conclude: Callable[[], _T]) -> _T:
+        """What only depends on ``about`` and on the database's own description, which is read once: so is this."""
+        key = (database, about)
+        if key not in self._concluded:
+            self._concluded[key] = conclude()
+        return cast("_T", self._concluded[key])
 
     def referring(self, database: str, table: str, *, whole: bool = True) -> list[Reference]:
         """Every foreign key to a table; SourceError if ``whole`` and the account cannot see every table."""

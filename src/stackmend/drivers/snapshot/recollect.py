@@ -16,7 +16,7 @@ from stackmend.drivers.database.dialects import Address, Connection, Dialect
 from stackmend.drivers.database.rows import NO_RIGHT, Connections
 from stackmend.drivers.snapshot.decoder import Complaints, Decoder
 from stackmend.drivers.snapshot.query import DuckQuery
-from stackmend.drivers.snapshot.selects import select, unseen
+from stackmend.drivers.snapshot.selects import Select, select, unseen
 from stackmend.drivers.snapshot.shape import DERIVED, schema
 from stackmend.model.check import NEWEST
 from stackmend.model.errors import SourceError
@@ -26,6 +26,8 @@ from stackmend.tables import Table, tables
 from stackmend.tables.nova import VIFS
 
 _CHUNK = 500  # values in a list of SQL
+#: stands for the condition that narrows a SELECT, and the condition that does not
+_NARROW, _ALL = "\x01", "1 = 1"
 _SAMPLE = 300  # rows of a database for NEWEST
 _FEW = 20_000  # rows in all that are joined without a plan for each step
 
@@ -42,6 +44,15 @@ class Newest:
         own = dialect.quote(self.column)
         rows = f"SELECT s.{own} FROM {table} s WHERE {self.where or '1 = 1'} ORDER BY s.{own} DESC LIMIT {_SAMPLE}"
         return f"t.{own} IN (SELECT newest.{own} FROM ({rows}) newest)"
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How to read some rows of one table of one database."""
+
+    hidden: tuple[str, ...]  #: columns that the account may not see
+    narrow: Select | None  #: with :data:`_NARROW` in place of a condition; None if the release has no such table
+    key: tuple[str, ...]
 
 
 class TableRead(Protocol):
@@ -138,12 +149,12 @@ class Recollection:
         self, part: Table, database: str, wanted: dict[str, list[object]] | None, found: dict[str, list[pa.Table]]
     ) -> None:
         dialect, connection = self._view(database)
-        known = self._connections.tables(database)
-        if hidden := unseen(part, known, self._connections.sight(database)):
-            what = f"table {part.name}" if "*" in hidden else f"{part.name}.{', '.join(hidden)}"
+        # a table is read again for one check after another: how is worked out once
+        how = self._connections.concluded(database, id(part), lambda: self._how(part, database, dialect))
+        if how.hidden:
+            what = f"table {part.name}" if "*" in how.hidden else f"{part.name}.{', '.join(how.hidden)}"
             raise SourceError(f"the account may not see {what} in database {database}", NO_RIGHT)
-        probe = select(dialect, self._addresses[database], part, known)
-        if probe is None:
+        if how.narrow is None:
             if part.optional:
                 return
             raise SourceError(f"database {database} has no table {part.name}", "Its schema is not supported.")
@@ -153,12 +164,17 @@ class Recollection:
         rows: list[tuple[object, ...]] = []
         qualified = dialect.qualified(self._addresses[database], part.name)
         for narrow, parameters in _conditions(dialect, qualified, part, wanted):
-            query = select(dialect, self._addresses[database], part, known, narrow)
-            if query is not None:
-                sql = query.plain.replace("%", "%%") if dialect.placeholder == "%s" else query.plain
-                rows += dialect.select(connection, sql.replace("\x00", dialect.placeholder), parameters)
+            sql = how.narrow.plain.replace(_NARROW, narrow or _ALL)
+            sql = sql.replace("%", "%%") if dialect.placeholder == "%s" else sql
+            rows += dialect.select(connection, sql.replace("\x00", dialect.placeholder), parameters)
         if rows:
-            self._decode(Decoder(probe, database, known[part.name].key, self._complaints), rows, part.label, found)
+            self._decode(Decoder(how.narrow, database, how.key, self._complaints), rows, part.label, found)
+
+    def _how(self, part: Table, database: str, dialect: Dialect) -> _How:
+        known = self._connections.tables(database)
+        hidden = unseen(part, known, self._connections.sight(database))
+        narrow = None if hidden else select(dialect, self._addresses[database], part, known, _NARROW)
+        return _How(hidden, narrow, known[part.name].key if narrow else ())
 
     @staticmethod
     def _decode(decoder: Decoder, rows: list[tuple[object, ...]], label: str, found: dict[str, list[pa.Table]]) -> None:
