@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import contests
+from bench import ageing, contests
 from bench.measure import say
-from bench.report import table
+from bench.report import each_check, table
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.mariadb import MariaDB
 from stackmend_lab.plants import broken
@@ -55,6 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="stackmend-bench-", dir=options.folder) as name:
         results = measured(Path(name), options)
     print(table(results))
+    print(each_check(results, len(results["each_check"])))
     text = json.dumps(results, indent=2)
     print(text)
     if options.json:
@@ -69,21 +70,26 @@ def measured(folder: Path, options: Options) -> dict[str, Any]:
         say(f"building a cloud of {options.servers:,} servers")
         begin = time.perf_counter()
         cloud = build(server, servers=options.servers, seed=1)
-        planted = [contests.name(*found) for case in broken() for found in case.findings(cloud)]
         built = time.perf_counter() - begin
         analyse(server, cloud)
-        say(f"built in {built:.0f} s, {len(planted)} findings planted")
         config = folder / "stackmend.toml"
-        config.write_text(cloud.toml(), encoding="utf-8")
-        ground = contests.Ground(server, cloud, config, folder, planted, options.rounds)
+        config.write_text(cloud.toml() + ageing.LIMITS, encoding="utf-8")
+        # since the build, services have not been heard of
+        cloud.renew()
+        clean = ageing.costs(config, folder, options.rounds)
+        cloud.renew()
+        planted = [contests.name(*found) for case in broken() for found in case.findings(cloud)]
+        say(f"built in {built:.0f} s, {len(planted)} findings planted")
+        ground = contests.Ground(server, cloud, config, folder, planted, options.rounds, options.servers)
         results = {
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {_memory()} GiB",
             "servers": options.servers,
             "build_seconds": round(built, 1),
             **contests.reading(ground),
-            **contests.asking(ground),
-            **contests.mending(ground),
         }
+        old = ageing.soil(cloud, options.servers, planted)
+        results["aged"] = ageing.compared(clean, ageing.costs(config, folder, options.rounds), old)
+        results |= {**contests.asking(ground), **contests.mending(ground)}
         cloud.close()
     return results
 

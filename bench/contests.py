@@ -40,6 +40,7 @@ class Ground:
     folder: Path
     planted: list[str]  #: every finding that an audit has to name, by :func:`name`
     rounds: int
+    servers: int
 
 
 def reading(ground: Ground) -> dict[str, Any]:
@@ -102,6 +103,8 @@ def asking(ground: Ground) -> dict[str, Any]:
         say(f"asking, round {number + 1} of {ground.rounds}")
         timed(ours, outside)
         timed(theirs, lambda: _inside(ground.server, inside, {name: every[name][1] for name in names}))
+    argv = [sys.executable, "-m", "bench.costs", "--snapshot", str(folder), "--servers", str(ground.servers)]
+    each = json.loads(child(Cost(), argv, dict(os.environ), {0}))
     shutil.rmtree(folder)
     return {
         "rows": sum(n for source in manifest.sources for n in source.rows.values()),
@@ -110,6 +113,7 @@ def asking(ground: Ground) -> dict[str, Any]:
         "checks": ours.as_dict(),
         "c_sql_in_server": theirs.as_dict(),
         "c_to_checks": ratio(theirs, ours),
+        "each_check": each["each_check"],
         "c_seconds_by_check": {name: round(sum(every[name][1].wall) / ground.rounds, 2) for name in names},
     }
 

@@ -46,6 +46,11 @@ def ratio(ours: Cost, theirs: Cost) -> float:
     return round(ours.median() / theirs.median(), 3)
 
 
+def of_cpu(ours: Cost, theirs: Cost) -> float:
+    """The same of their CPU time, which other work on the machine hardly changes."""
+    return round(statistics.median(ours.cpu) / statistics.median(theirs.cpu), 3)
+
+
 def timed(cost: Cost, run: Callable[[], T]) -> T:
     """Run something in this process and note its wall time; returns its result."""
     begin = time.perf_counter()
@@ -57,7 +62,7 @@ def timed(cost: Cost, run: Callable[[], T]) -> T:
 def child(cost: Cost, argv: list[str], env: dict[str, str], expect: set[int]) -> bytes:
     """Run a process and note its wall and CPU time, its peak memory and the peak of its temporary folder."""
     with tempfile.TemporaryDirectory(prefix="stackmend-bench-") as temporary, tempfile.TemporaryFile() as out:
-        watch = _FolderPeak(Path(temporary))
+        watch = FolderPeak(Path(temporary))
         begin = time.perf_counter()
         pid = os.posix_spawn(
             argv[0],
@@ -77,8 +82,8 @@ def child(cost: Cost, argv: list[str], env: dict[str, str], expect: set[int]) ->
         return out.read()
 
 
-class _FolderPeak(threading.Thread):
-    """Watches how large a folder's spill files get."""
+class FolderPeak(threading.Thread):
+    """Watches how large a folder's spill files get, from its creation until :meth:`stop`."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
@@ -86,10 +91,12 @@ class _FolderPeak(threading.Thread):
         self.start()
 
     def run(self) -> None:
+        """Look at it five times a second."""
         while not self._over.wait(0.2):
             self._peak = max(self._peak, sum(map(_blocks, glob.iglob(f"{self._folder}/**/*.tmp", recursive=True))))
 
     def stop(self) -> int:
+        """The peak, in bytes."""
         self._over.set()
         self.join()
         return self._peak

@@ -314,10 +314,13 @@ def settings() -> str:
 def bench() -> str:
     """The tables of the runs of the bench that are kept in bench/results, small clouds first."""
     sys.path.insert(0, str(ROOT))
-    from bench.report import table
+    from bench.report import aged, each_check, table
 
-    kept = [json.loads(file.read_text(encoding="utf-8")) for file in (ROOT / "bench" / "results").glob("[0-9]*.json")]
-    return "\n".join(table(results) for results in sorted(kept, key=lambda each: int(each["servers"])))
+    made = []
+    for pattern, text in (("[0-9]*.json", table), ("aged-*.json", aged), ("costs-*.json", each_check)):
+        kept = [json.loads(file.read_text(encoding="utf-8")) for file in (ROOT / "bench" / "results").glob(pattern)]
+        made += [text(results) for results in sorted(kept, key=lambda each: int(each["servers"]))]
+    return "\n".join(made)
 
 
 def shell() -> Shell:
