@@ -11,6 +11,7 @@
 #   .uv/log       the output of every step
 #   .uv/docker    Docker's programs, for root on a Debian without them: unpacked, not installed; its tests start it
 #   .uv/ovn       likewise OVN's databases and northd, on a Debian without them; anybody may unpack and start them
+#   .uv/postgresql likewise PostgreSQL, whose package would make a database cluster and start it with the machine
 #   .services     the services themselves (lab/src/stackmend_lab/services.txt), whose migrations the tests run
 #
 # An environment is whole when its stamp says from what it was made. The stamp comes last: what was interrupted before
@@ -264,23 +265,36 @@ docker() {
         unpack .uv/docker "$want" docker.io containerd runc libdevmapper1.02.1
 }
 
+# unpacked_for_all NAME FOLDER PACKAGE...: unpack what anybody may begin; not on other machines than a Debian
+unpacked_for_all() {
+    local name=$1 folder=$2 want
+    command -v apt-get >/dev/null || return 0
+    want=$(made_from "$(basename "$folder")" "${@:3}" -- /etc/debian_version)
+    ! is_made "$folder" "$want" || return 0
+    [ "$(id -u)" -eq 0 ] || apt-get -q download --print-uris "${@:3}" >/dev/null 2>&1 || {
+        say "$name's programs cannot be fetched: no list of packages (as root: apt-get update). Its tests are left out"
+        return 0
+    }
+    step "$(basename "$folder")" "$name's programs into $folder" unpack "$folder" "$want" "${@:3}"
+}
+
 OVN=(
     openvswitch-common ovn-common ovn-central
     libbpf1 libcap-ng0 libelf1 libevent-2.1-7 libgmp10 libhogweed6 libnettle8 libnuma1 libunbound8 libxdp1
 )
 
-# OVN's databases and its northd, which anybody may begin; their packages would start services with the machine
+# OVN's databases and its northd; their packages would start services with the machine
 ovn() {
-    local want
     ! { command -v ovsdb-server && command -v ovn-northd; } >/dev/null || return 0
-    command -v apt-get >/dev/null || return 0
-    want=$(made_from ovn "${OVN[@]}" -- /etc/debian_version)
-    ! is_made .uv/ovn "$want" || return 0
-    [ "$(id -u)" -eq 0 ] || apt-get -q download --print-uris "${OVN[@]}" >/dev/null 2>&1 || {
-        say "OVN's programs cannot be fetched: no list of packages (as root: apt-get update). Its tests are left out"
-        return 0
-    }
-    step ovn "OVN's programs into .uv/ovn" unpack .uv/ovn "$want" "${OVN[@]}"
+    unpacked_for_all OVN .uv/ovn "${OVN[@]}"
+}
+
+POSTGRESQL=(postgresql-15 postgresql-client-15 libicu72 libldap-2.5-0 libpq5 libsasl2-2 libxml2 libxslt1.1)
+
+# the server and its programs; who has them installed has them there
+postgresql() {
+    ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || return 0
+    unpacked_for_all PostgreSQL .uv/postgresql "${POSTGRESQL[@]}"
 }
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -315,6 +329,7 @@ main() {
         test)
             docker
             ovn
+            postgresql
             ;;
     esac
     say "set-up of make $target took $(seconds_since "$begin") s"

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.postgresql import PostgreSQL, why_not
 
 _LAB = Path(__file__).parent / "lab" / "control_plane"
 #: of a worker beside the lab's: a third of the CPU time where both want it
@@ -53,6 +54,15 @@ def mariadb() -> Iterator[MariaDB]:
     Statistics in tables of their own take a third of the time to create a small cloud.
     """
     with MariaDB(settings={"innodb_stats_persistent": "0"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """One private PostgreSQL for the whole session."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with PostgreSQL() as server:
         yield server
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stackmend.tables.releases import NEWEST
 from stackmend_lab import schemas
@@ -21,6 +21,10 @@ from stackmend_lab.cloud.surroundings import ironic_node, surroundings
 from stackmend_lab.cloud.things import Things, things
 from stackmend_lab.cloud.world import Emit, World
 from stackmend_lab.mariadb import MariaDB
+
+if TYPE_CHECKING:
+    from stackmend_lab.cloud.postgresql import PostgreSQLStore
+    from stackmend_lab.postgresql import PostgreSQL
 
 #: name of a database in stackmend -> (service whose schema it has, name on a server)
 DATABASES = {
@@ -39,7 +43,7 @@ _REMEMBERED = 5_000
 
 
 def build(
-    target: MariaDB | Path,
+    target: MariaDB | PostgreSQL | Path,
     servers: int,
     seed: int = 0,
     *,
@@ -49,9 +53,9 @@ def build(
     release: str = NEWEST,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> Cloud:
-    """Build a cloud of ``servers`` on a private MariaDB, or as SQLite files in a folder.
+    """Build a cloud of ``servers`` on a private server, or as SQLite files in a folder.
 
-    The same arguments build the same rows. ``prefix`` precedes the names of the databases on MariaDB, so that several
+    The same arguments build the same rows. ``prefix`` precedes the names of the databases on a server, so that several
     clouds fit on one server. ``release``: whose schemas it has; what that release does not have is not written.
     """
     moment = (now or datetime.now(UTC).replace(tzinfo=None)).replace(microsecond=0)
@@ -63,14 +67,19 @@ def build(
         projects=max(4, servers // 50),
         release=release,
     )
-    store: MariaDBStore | SQLiteStore
+    store: MariaDBStore | PostgreSQLStore | SQLiteStore
     loader: Loader
     if isinstance(target, Path):
         store = _sqlite(target, release)
         loader = SQLiteLoader(store.connections)
-    else:
+    elif isinstance(target, MariaDB):
         store = _mariadb(target, prefix, release)
         loader = MariaDBLoader(store.connections)
+    else:
+        from stackmend_lab.cloud import postgresql  # its driver is optional
+
+        store = postgresql.create(target, DATABASES, prefix, release)
+        loader = postgresql.PostgreSQLLoader(store.connections)
     emit = Fitting(loader.emit, partial(schemas.columns, release=release)).emit
     remembered = _fill(emit, world, store.cell_urls(), progress)
     loader.close()

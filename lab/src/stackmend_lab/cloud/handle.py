@@ -131,10 +131,14 @@ class CloudRows(ABC):
         values = self._fitting(database, table, values)
         q = self._statements.quote
         names, marks = ", ".join(q(c) for c in values), ", ".join(f":{c}" for c in values)
-        unchecked = (
-            "" if self._statements.url(database).startswith("sqlite") else "SET STATEMENT foreign_key_checks = 0 FOR "
-        )
-        self._statements.run(database, f"{unchecked}INSERT INTO {q(table)} ({names}) VALUES ({marks})", values)
+        insert = f"INSERT INTO {q(table)} ({names}) VALUES ({marks})"
+        scheme = self._statements.url(database).partition(":")[0]
+        if scheme.startswith("postgresql"):
+            self._statements.run(database, f"SET session_replication_role = replica; {insert}", values)
+            self._statements.run(database, "SET session_replication_role = DEFAULT", {})
+            return
+        unchecked = "" if scheme == "sqlite" else "SET STATEMENT foreign_key_checks = 0 FOR "
+        self._statements.run(database, f"{unchecked}{insert}", values)
 
     def update(self, database: str, table: str, where: Mapping[str, Any], **values: Any) -> None:
         """Set columns of the rows that match, as far as the release has them."""

@@ -45,7 +45,7 @@ NOT_REPAIRED = {"servers": "who looks after them"}
 
 def of_a_user(cloud: CloudRows) -> None:
     """The key pair of a user who exists."""
-    user = cloud.rows("keystone", "SELECT id FROM user ORDER BY id")[0]["id"]
+    user = cloud.rows("keystone", f"SELECT id FROM {cloud.quoted('user')} ORDER BY id")[0]["id"]
     _key_pair(cloud, user, f"key-{uuid.uuid4().hex[:6]}")
 
 
