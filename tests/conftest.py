@@ -13,12 +13,14 @@ from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stackmend_lab.mariadb import MariaDB
-from stackmend_lab.postgresql import PostgreSQL, why_not
+
+if TYPE_CHECKING:
+    from stackmend_lab.postgresql import PostgreSQL
 
 _LAB = Path(__file__).parent / "lab" / "control_plane"
 #: of a worker beside the lab's: a third of the CPU time where both want it
@@ -60,6 +62,8 @@ def mariadb() -> Iterator[MariaDB]:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     """One private PostgreSQL for the whole session."""
+    from stackmend_lab.postgresql import PostgreSQL, why_not
+
     if reason := why_not():
         pytest.skip(reason)
     with PostgreSQL() as server:

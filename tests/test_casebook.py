@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -42,6 +42,9 @@ from .support.crowds import DisagreementError, Owners, crowds, lines, name_of
 from .support.granted_accounts import granted
 from .support.planning import plan_for
 from .support.volume_truth import contradictions
+
+if TYPE_CHECKING:
+    from stackmend_lab.postgresql import PostgreSQL
 
 Reported = TypeVar("Reported", Unrepaired, Action)
 
@@ -104,7 +107,7 @@ class Land:
     """Where clouds are built: a folder for SQLite files, or a server, with accounts that may do the least."""
 
     folder: Path
-    server: MariaDB | None
+    server: MariaDB | PostgreSQL | None
 
     @contextmanager
     def stage(self, servers: int, release: str = NEWEST) -> Iterator[Stage]:

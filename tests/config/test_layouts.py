@@ -390,7 +390,7 @@ def test_urls_as_operators_have_them(root: Path, put: Put, text: str, expected: 
         (f"\ufeff[database]\nconnection = mysql://u:{SECRET}@h/d\n".encode(), "byte order mark"),
         (b"[database]\nconnection = mysql://u:\xff@h/d\n", "not UTF-8"),
         (f"[database]\nconnection = mysql://u:{SECRET}@$my_ip/d\n".encode(), "an option that is not set"),
-        (f"[database]\nconnection = postgresql://u:{SECRET}@h/d\n".encode(), "unsupported scheme"),
+        (f"[database]\nconnection = oracle://u:{SECRET}@h/d\n".encode(), "unsupported scheme"),
     ],
 )
 def test_a_file_that_the_service_would_refuse(root: Path, put: Put, content: bytes, says: str) -> None:

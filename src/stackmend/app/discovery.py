@@ -105,7 +105,8 @@ def _twins(api: Address) -> set[str]:
     connection = dialect.connect(api)
     table = MAPPINGS[0]
     try:
-        rows = dialect.select(connection, f"SELECT DISTINCT t.uuid FROM {table} t JOIN {table} o ON {TWINS}")
+        sql = f"SELECT DISTINCT t.uuid FROM {table} t JOIN {table} o ON {TWINS}"
+        rows = dialect.select(connection, dialect.adapted(sql, {}))
     finally:
         connection.close()
     return {str(uuid) for (uuid,) in rows}
@@ -145,7 +146,7 @@ def _base_of(config: Config) -> str | None:
     api = config.databases.get("nova_api")
     if api is None or api.scheme == "sqlite":
         return None
-    return of_server(api.username, api.password, api.host, api.port, api.database)
+    return of_server(api.username, api.password, api.host, api.port, api.database, api.scheme)
 
 
 def expand(url: str, base: str | None) -> str:

@@ -12,6 +12,7 @@ from stackmend.app.dangers import dangers
 from stackmend.app.session import CloudSession, no_progress, utcnow
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
+from stackmend.drivers.database.dialects import refuse_rows
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.planning import workflow_planner
 from stackmend.engine.planning.planner import Arguments
@@ -61,7 +62,7 @@ def plan(
             repairs=catalogue.repairs(),
             findings=findings,
         )
-        return workflow_planner.plan(
+        made = workflow_planner.plan(
             workflow,
             arguments,
             sight,
@@ -76,3 +77,5 @@ def plan(
             describe=describe,
             waits=waits,
         )
+        refuse_rows(session.databases.addresses, (step for action in made.actions for step in action.steps))
+        return made

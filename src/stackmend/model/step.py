@@ -35,6 +35,7 @@ class RowStep:
     """Base of the steps that change or guard one row."""
 
     kind: ClassVar[str] = ""
+    changes: ClassVar[bool] = True  #: whether it changes something
 
     database: str
     table: str
@@ -105,6 +106,7 @@ class ExpectRow(RowStep):
     """A guard that changes nothing: the row ``pk`` must exist and have the values ``expect`` when the lane writes."""
 
     kind: ClassVar[str] = "expect"
+    changes: ClassVar[bool] = False
 
     pk: Values
     expect: Values
@@ -115,6 +117,7 @@ class ExpectNone(RowStep):
     """A guard that changes nothing: no row may match ``where`` when the lane writes."""
 
     kind: ClassVar[str] = "expect-none"
+    changes: ClassVar[bool] = False
 
     where: Values
 

@@ -17,7 +17,6 @@ from stackmend.app.discovery import MAPPINGS, connect
 from stackmend.app.privileges.mentions import READING, WRITING, named
 from stackmend.config.settings import Config
 from stackmend.drivers.database.dialects import Address, Dialect, TableInfo, dialect_of
-from stackmend.drivers.database.dialects.rights import grantee
 from stackmend.drivers.database.rows import Connections
 from stackmend.drivers.snapshot.selects import read_columns
 from stackmend.model.errors import ConfigError, SourceError
@@ -29,8 +28,6 @@ READER, WRITER = "reader", "writer"
 #: the reader of replicas: only whole tables are read there
 REPLICA = "reader of the replica"
 _READ, _CHANGE = ("SELECT",), ("SELECT", "INSERT", "UPDATE", "DELETE")
-#: shows which tables and columns there are, and no value of theirs
-_SHOW = "REFERENCES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,8 @@ def grants(config: Config, reader: str, writer: str, host: str) -> Rights:
                 continue
             dialect = dialect_of(address)
             for role, account in accounts.items():
-                found += _of_database(dialect, address, database, role, grantee(account, host), known)
+                if role == READER or dialect.writes:
+                    found += _of_database(dialect, address, database, role, dialect.grantee(account, host), known)
     order = {READER: 0, WRITER: 1}
     return Rights(tuple(sorted(found, key=lambda one: (one.server, order[one.role]))), unread)
 
@@ -136,10 +134,8 @@ def _of_database(
 
 
 def _seeing(dialect: Dialect, address: Address, database: str, role: str, account: str) -> Grant:
-    # in this place alone a name is a pattern
-    schema = dialect.quote(address.database.replace("_", r"\_").replace("%", r"\%"))
-    statement = f"GRANT {_SHOW} ON {schema}.* TO {account};"
-    return Grant(role, _server(address), database, "", (_SHOW,), (), statement)
+    verb, statement = dialect.seeing(address, account)
+    return Grant(role, _server(address), database, "", (verb,), (), statement)
 
 
 def _granted(dialect: Dialect, address: Address, database: str, role: str, account: str, need: Need) -> Grant:
@@ -152,7 +148,8 @@ def _granted(dialect: Dialect, address: Address, database: str, role: str, accou
 
 
 def _server(address: Address) -> str:
-    return address.options.get("unix_socket") or f"{address.host}:{address.port}"
+    name = f", database {address.database}" if address.scheme == "postgresql" else ""  # each has its own session
+    return address.options.get("unix_socket") or f"{address.host}:{address.port}{name}"
 
 
 def _reader_of(config: Config) -> str:
@@ -183,7 +180,7 @@ def missing(config: Config) -> Rights:
     for role, addresses in roles:
         with closing(Connections(addresses, asked.errors, write=role == WRITER)) as connections:
             for database in addresses:
-                if role == WRITER and not changes(database):
+                if role == WRITER and not (changes(database) and dialect_of(addresses[database]).writes):
                     continue
                 try:
                     # a privilege is granted on the primary, and replicated

@@ -93,7 +93,7 @@ def back_out(connection: Connection) -> bool:
     """Roll back; False if the connection is no longer usable."""
     try:
         connection.rollback()
-    except _DRIVERS:
+    except _PROBLEMS:  # PostgreSQL's come translated
         return False
     return True
 

@@ -42,8 +42,9 @@ def of_file(path: Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
-def of_server(username: str, password: str, host: str, port: int, database: str) -> str:
-    """The URL of a database on a MariaDB or MySQL server, with the password in it."""
+def of_server(username: str, password: str, host: str, port: int, database: str, scheme: str = "mysql") -> str:
+    """The URL of a database on a server, with the password in it."""
     from sqlalchemy import URL
 
-    return URL.create("mysql+pymysql", username, password, host, port, database).render_as_string(hide_password=False)
+    driver = {"mysql": "mysql+pymysql", "postgresql": "postgresql+psycopg2"}[scheme]
+    return URL.create(driver, username, password, host, port, database).render_as_string(hide_password=False)

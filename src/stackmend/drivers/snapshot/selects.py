@@ -112,6 +112,8 @@ def select(
     if info is None or not _selectable(table, known):
         return None
     columns = tuple(c for c in table.columns if c.kind is not ColumnType.NETWORK_INFO)
+    named = {"t": table.name, "s": table.name} | {alias: name for name, alias in _JOINED.findall(table.join)}
+    types = {alias: known[name].columns for alias, name in named.items()}
     document = any(c.kind is ColumnType.NETWORK_INFO and _present(c, info) for c in table.columns)
     values = [_value(dialect, c) if _present(c, info) else "NULL" for c in columns]
     source = f"FROM {dialect.qualified(address, table.name)} t"
@@ -124,8 +126,10 @@ def select(
         source += " WHERE " + " AND ".join(f"({c})" for c in conditions)
     if table.group:
         source += f" GROUP BY {table.group}"
+    source = dialect.adapted(source, types)
+    values = [dialect.adapted(value, types) for value in values]
     more = f", t.{dialect.quote('network_info')}" if document else ""
-    text = ", ".join(f"COALESCE({v}, '{NULL}')" for v in values)
+    text = ", ".join(dialect.as_text(v, NULL) for v in values)
     return Select(
         table=table,
         columns=columns,

@@ -122,6 +122,8 @@ class DatabaseWriter:
     def _attempt(self, groups: Sequence[Group], intent: Intent) -> tuple[Batch, dict[int, GroupResult]]:
         database = groups[0].database
         dialect, connection = self._writing.get(database)
+        if not dialect.writes and any(step.changes for group in groups for step in group.steps):
+            raise WriteError(f"rows of database {database} are only read", f"Its dialect is {dialect.name}.")
         batch = Batch(groups, self._writing, self._sealer.seal, self._left)
         kept = announced = False
         try:

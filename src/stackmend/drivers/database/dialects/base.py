@@ -17,15 +17,16 @@ from stackmend.model.protocols import Reference
 from stackmend.model.step import Value
 
 #: options that name files
-FILES = ("ssl_ca", "ssl_cert", "ssl_key")
-_SCHEMES = {"mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
+FILES = ("ssl_ca", "ssl_cert", "ssl_key", "sslrootcert", "sslcert", "sslkey")
+_SCHEMES = {"mysql": "mysql", "mariadb": "mysql", "postgresql": "postgresql", "sqlite": "sqlite"}
+_PORTS = {"mysql": 3306, "postgresql": 5432}
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """The location of a database and the account; its repr never shows the password."""
 
-    scheme: str  #: "mysql" or "sqlite"
+    scheme: str  #: "mysql", "postgresql" or "sqlite"
     database: str  #: schema on a server, or the path of a file
     host: str = ""
     port: int = 3306
@@ -49,7 +50,7 @@ class Address:
         if scheme is None:
             raise ConfigError(
                 f"{what} has the unsupported scheme {parts.get_backend_name()!r}",
-                "Supported are mysql:// (MariaDB and MySQL) and sqlite://.",
+                "Supported are mysql:// (MariaDB and MySQL), postgresql:// and sqlite://.",
             )
         options = {name: value if isinstance(value, str) else value[-1] for name, value in parts.query.items()}
         database = parts.database or ""
@@ -63,20 +64,23 @@ class Address:
         if "/" in database:
             raise ConfigError(f"{what} is malformed: it has no database name", "Percent-encode special characters.")
         host = (parts.host or "localhost").lower()
-        return cls(scheme, database, host, parts.port or 3306, parts.username or "", str(parts.password or ""), options)
+        port = parts.port or _PORTS[scheme]
+        return cls(scheme, database, host, port, parts.username or "", str(parts.password or ""), options)
 
     @property
     def redacted(self) -> str:
         """The address for errors and documents."""
         if self.scheme == "sqlite":
             return f"sqlite:///{self.database}"
-        return f"mysql://{self.username}@{self.host}:{self.port}/{self.database}"
+        return f"{self.scheme}://{self.username}@{self.host}:{self.port}/{self.database}"
 
     @property
     def server(self) -> tuple[str, ...]:
         """Identifies a database server (and account): a consistent view covers one of these."""
         if self.scheme == "sqlite":
             return ("sqlite", self.database)
+        if self.scheme == "postgresql":  # a connection sees one database
+            return (self.scheme, self.host, str(self.port), self.username, self.options.get("host", ""), self.database)
         return ("mysql", self.host, str(self.port), self.username, self.options.get("unix_socket", ""))
 
     def missing_files(self) -> list[str]:
@@ -147,6 +151,11 @@ class Dialect(Protocol):
     @property
     def for_update(self) -> str: ...
     @property
+    def writes(self) -> bool:
+        """Whether rows are changed there; otherwise it is only read."""
+        ...
+
+    @property
     def folds(self) -> bool:
         """Whether text comparison ignores case."""
         ...
@@ -196,6 +205,14 @@ class Dialect(Protocol):
         """The account of the connection as GRANT names it; "" if there are no accounts."""
         ...
 
+    def grantee(self, name: str, host: str) -> str:
+        """An account, for connections from ``host``, as GRANT names it."""
+        ...
+
+    def seeing(self, address: Address, account: str) -> tuple[str, str]:
+        """The privilege to see which tables there are, and the statement that grants it."""
+        ...
+
     def lacks(self, connection: Connection, table: str, columns: Sequence[str], verbs: Sequence[str]) -> list[str]:
         """Which privileges (SELECT and others) the account lacks on these columns of a table; nothing is executed."""
         ...
@@ -214,6 +231,17 @@ class Dialect(Protocol):
 
     def reader(self, address: Address) -> TableReader:
         """A connection for reading whole tables; it can read several databases of its server."""
+        ...
+
+    def adapted(self, sql: str, types: Mapping[str, Mapping[str, str]]) -> str:
+        """A fragment of :mod:`stackmend.tables` as this database understands it.
+
+        ``types``: alias of a table -> its columns and their types.
+        """
+        ...
+
+    def as_text(self, value: str, null: str) -> str:
+        """The value as an argument of CONCAT_WS, with this text for NULL."""
         ...
 
     def null_safe(self, column: str) -> str:

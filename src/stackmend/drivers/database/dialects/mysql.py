@@ -7,7 +7,7 @@ Rows are written and looked up through PyMySQL. Whole tables are streamed throug
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
@@ -71,6 +71,7 @@ class MySQL:
 
     name = "mysql"
     placeholder = "%s"
+    writes = True
     folds = True
     for_update = " FOR UPDATE"
     for_share = " LOCK IN SHARE MODE"
@@ -86,6 +87,14 @@ class MySQL:
     def null_safe(self, column: str) -> str:
         """``<=>``: NULL equals NULL."""
         return f"{self.quote(column)} <=> %s"
+
+    def adapted(self, sql: str, types: Mapping[str, Mapping[str, str]]) -> str:
+        """As it is."""
+        return sql
+
+    def as_text(self, value: str, null: str) -> str:
+        """The server makes a text of it."""
+        return f"COALESCE({value}, '{null}')"
 
     def connect(self, address: Address, *, write: bool = False) -> Connection:
         """A PyMySQL connection in UTC; unless ``write``, every transaction of it is READ ONLY."""
@@ -164,6 +173,16 @@ class MySQL:
         """As the server matched it, with its pattern of hosts."""
         name, _, host = str(self.select(connection, "SELECT CURRENT_USER()")[0][0]).rpartition("@")
         return grantee(name, host)
+
+    def grantee(self, name: str, host: str) -> str:
+        """Name and host."""
+        return grantee(name, host)
+
+    def seeing(self, address: Address, account: str) -> tuple[str, str]:
+        """REFERENCES on the whole schema shows names, and no value."""
+        # in this place alone a name is a pattern
+        schema = self.quote(address.database.replace("_", r"\_").replace("%", r"\%"))
+        return "REFERENCES", f"GRANT REFERENCES ON {schema}.* TO {account};"
 
     def lacks(self, connection: Connection, table: str, columns: Sequence[str], verbs: Sequence[str]) -> list[str]:
         """Asks the server itself: it checks privileges for EXPLAIN as for the statement, whatever grants them."""

@@ -32,6 +32,7 @@ class SQLite:
 
     name = "sqlite"
     placeholder = "?"
+    writes = True
     folds = False
     for_update = ""  # BEGIN IMMEDIATE locks the whole file
     for_share = ""  # so does a reading transaction: nobody else can commit
@@ -50,6 +51,14 @@ class SQLite:
     def null_safe(self, column: str) -> str:
         """``IS``: NULL equals NULL."""
         return f"{self.quote(column)} IS ?"
+
+    def adapted(self, sql: str, types: Mapping[str, Mapping[str, str]]) -> str:
+        """As it is."""
+        return sql
+
+    def as_text(self, value: str, null: str) -> str:
+        """The server makes a text of it."""
+        return f"COALESCE({value}, '{null}')"
 
     def connect(self, address: Address, *, write: bool = False) -> Connection:
         """A connection; unless ``write``, the file is opened read-only."""
@@ -126,6 +135,14 @@ class SQLite:
     def account(self, connection: Connection) -> str:
         """None: a file has no accounts."""
         return ""
+
+    def grantee(self, name: str, host: str) -> str:
+        """None: a file has no accounts."""
+        return ""
+
+    def seeing(self, address: Address, account: str) -> tuple[str, str]:
+        """None."""
+        return "", ""
 
     def lacks(self, connection: Connection, table: str, columns: Sequence[str], verbs: Sequence[str]) -> list[str]:
         """None."""
