@@ -110,11 +110,12 @@ def test_a_configured_cloud(run, cloud_config):
 
 
 def test_what_is_read_beside_the_primaries(run, tmp_path):
-    """The replica and OVN, where they are configured, and by which file."""
+    """The replica, OVN and back ends of storage, where they are configured, and by which file."""
     path = tmp_path / "stackmend.toml"
     path.write_text(
         '[databases]\nnova_api = "mysql://u:secret@db/nova_api"\n[replica]\nhost = "spare:3307"\nmax_lag = 30\n'
         '[ovn]\nnorthbound = "tcp:10.0.0.1:6641"\nsouthbound = "tcp:10.0.0.1:6642"\n'
+        '[storage.ceph]\nkind = "rbd"\nplace = "volumes"\nhost = "ctl"\ncinder = ["ctl@ceph"]\nnova = true\n'
     )
 
     shown = run("--config", path, "config", "show").out
@@ -122,6 +123,8 @@ def test_what_is_read_beside_the_primaries(run, tmp_path):
 
     assert "replica    spare:3307; at most 30 s behind" in shown
     assert f"OVN        tcp:10.0.0.1:6641; tcp:10.0.0.1:6642 ([ovn] of {path})" in shown
+    assert "storage    ceph: rbd volumes on ctl, of ctl@ceph, Nova" in shown
+    assert [(one["name"], one["cinder"], one["shared"]) for one in answer["storage"]] == [("ceph", ["ctl@ceph"], False)]
     assert (answer["replica"]["host"], answer["ovn"]["southbound"]) == ("spare:3307", "tcp:10.0.0.1:6642")
 
 

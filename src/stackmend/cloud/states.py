@@ -62,6 +62,8 @@ UNBOUND = frozenset({"unbound", "binding_failed"})
 
 #: statuses in which a volume stays until somebody acts on it
 SETTLED = frozenset({"in-use", "available", "error"})
+#: of a volume that certainly has data on its back end
+STORED = frozenset({"in-use", "available"})
 #: statuses in which a volume may be given up; in "deleting" a service may still be at work
 VOLUME_GIVEN_UP = frozenset({"error_deleting", "error", "available", "error_restoring", "error_extending"})
 #: statuses of a volume on the way to its first use

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stackmend.config.document import ConfigDocument, Hooks, Key, Section, keys, of_checks, tables
+from stackmend.config.document import ConfigDocument, Hooks, Key, Section, keys, named_tables, of_checks, tables
 from stackmend.model.errors import ConfigError
 
 _T = TypeVar("_T", bound=Section)
@@ -20,16 +20,19 @@ _T = TypeVar("_T", bound=Section)
 
 def read_document(path: Path) -> ConfigDocument:
     """Read and decode the file; ConfigError if anything in it does not match the types."""
-    known, checks = tables(), of_checks()
+    known, checks, named = tables(), of_checks(), named_tables()
     found: dict[str, Any] = {}
     for name, values in _parse(path).items():
-        if name not in {*known, *checks}:
-            raise unknown(f"section [{name}]", name, {*known, *checks}, path)
+        if name not in {*known, *checks, *named}:
+            raise unknown(f"section [{name}]", name, {*known, *checks, *named}, path)
         if not isinstance(values, dict):
             raise ConfigError(f"{name} in {path} must be a section", f"Write [{name}] on a line of its own.")
-        found[name] = (
-            _table(known[name], values, name, path) if name in known else _each(checks[name], values, name, path)
-        )
+        if name in named:
+            found[name] = {own: _named(named[name], some, f"{name}.{own}", path) for own, some in values.items()}
+        elif name in known:
+            found[name] = _table(known[name], values, name, path)
+        else:
+            found[name] = _each(checks[name], values, name, path)
     return ConfigDocument(**found)
 
 
@@ -65,6 +68,12 @@ def _table(kind: type[_T], values: dict[str, Any], section: str, path: Path) -> 
         if kind is Hooks and not any("{host}" in word for word in found[name]):
             raise ConfigError(f"{where} does not say which host it is for", "Write {host} in place of its name.")
     return kind(**found)
+
+
+def _named(kind: type[_T], values: object, section: str, path: Path) -> _T:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{section} in {path} must be a section", f"Write [{section}] on a line of its own.")
+    return _table(kind, values, section, path)
 
 
 def _each(key: Key, values: dict[str, Any], section: str, path: Path) -> dict[str, Any]:

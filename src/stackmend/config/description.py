@@ -13,6 +13,7 @@ from stackmend.config.settings import DATABASES, Config, DatabaseAccount
 from stackmend.config.sources import ConfigSource, Discovered
 from stackmend.drivers.database.dialects.base import Address
 from stackmend.model.errors import ConfigError
+from stackmend.model.objects.storage import BackEnd
 
 #: URL options whose values are not secret
 _SHOWN = ("charset", "plugin", "ssl_ca", "ssl_cert", "ssl_check_hostname", "ssl_verify_cert", "unix_socket")
@@ -43,6 +44,7 @@ def describe(config: Config, problems: Sequence[ConfigError]) -> dict[str, objec
         "replica": _replica(config),
         "libvirt": config.libvirt,
         "ovn": _ovn(config),
+        "storage": [_back_end(one) for one in config.storage],
         "state": {"directory": str(config.state), "journal": _redacted(config.journal_url, "[state] journal")},
         "limits": asdict(config.limits),
         "ages": {check: dict(ages) for check, ages in config.ages.items()},
@@ -120,6 +122,18 @@ def _ovn(config: Config) -> dict[str, object] | None:
     if found is None:
         return None
     return {"northbound": found.northbound, "southbound": found.southbound, "origin": found.origin}
+
+
+def _back_end(found: BackEnd) -> dict[str, object]:
+    return {
+        "name": found.name,
+        "kind": found.kind,
+        "place": found.place,
+        "host": found.host or None,
+        "cinder": list(found.cinder),
+        "nova": found.nova,
+        "shared": found.shared,
+    }
 
 
 def _clouds(found: Discovered) -> Iterator[Path]:

@@ -8,10 +8,30 @@ it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from msgspec import Meta
 
+from stackmend.config.values import (
+    Ages,
+    Amount,
+    Cells,
+    Count,
+    Counts,
+    Destination,
+    Filled,
+    FolderPath,
+    Pause,
+    Places,
+    Seconds,
+    SeverityName,
+    Share,
+    Switch,
+    Text,
+    TransportName,
+    Words,
+    documented,
+)
 from stackmend.drivers.api.session import TIMEOUT
 from stackmend.drivers.database.patience import SILENCE
 from stackmend.drivers.database.replicas import MAX_LAG
@@ -21,63 +41,8 @@ from stackmend.model.objects.images import DATADIR
 from stackmend.model.objects.inspection import LIBGUESTFS
 from stackmend.model.plan import Limits as PlanLimits
 
-#: a request that may take longer than a day has no limit
-_LONGEST = 86_400
-#: upper limit for the ages of checks, in seconds
-_OLDEST = 366 * 86_400
 _LIMITS = PlanLimits()
 _NICE = Nice()
-
-
-def documented(meaning: str) -> Meta:
-    """What a key is for."""
-    return Meta(description=meaning)
-
-
-def _kind(title: str, must: str, write: str, **bounds: Any) -> Meta:
-    """A kind of value: its name, the error for an invalid value, and how to write a valid one."""
-    return Meta(title=title, extra={"must": must, "write": write}, **bounds)
-
-
-Text = Annotated[str, _kind("text", "be a text", '{key} = "..."')]
-#: a text that must not be empty, because an empty one would mean something else
-Filled = Annotated[str, _kind("text", "be a non-empty text", '{key} = "..."', min_length=1)]
-_Argument = Annotated[str, Meta(min_length=1)]
-Words = Annotated[
-    tuple[_Argument, ...], _kind("list of texts", "be a list of texts", '{key} = ["program", "option"]', min_length=1)
-]
-Switch = Annotated[bool, _kind("true or false", "be true or false", "{key} = true")]
-Seconds = Annotated[float, _kind("seconds", "be a number of seconds", "{key} = {default:.0f}", gt=0, lt=_LONGEST)]
-Amount = Annotated[float, _kind("number", "be a number, 0 or more", "{key} = {default}", ge=0, lt=_LONGEST)]
-#: a pause in the middle of a table must end before the server gives up sending it (net_write_timeout, 600 seconds)
-Pause = Annotated[float, _kind("seconds", "be a number from 0 to 500", "{key} = {default:.0f}", ge=0, le=500)]
-Count = Annotated[int, _kind("whole number", "be a whole number, 0 or more", "{key} = {default}", ge=0)]
-Share = Annotated[float, _kind("share", "be a number from 0 to 1", "{key} = {default}", ge=0, le=1)]
-TransportName = Annotated[Literal["", "ssh", "local"], _kind("text", "be ssh or local", '{key} = "ssh"')]
-Destination = Annotated[
-    str,
-    _kind(
-        "text",
-        "have {{host}} in it, and not begin with a dash",
-        '{key} = "root@{{host}}"',
-        pattern=r"\A(?!-)[^\0]*\{host\}",
-    ),
-]
-FolderPath = Annotated[str, _kind("text", "begin with a slash", '{key} = "{default}"', pattern=r"\A/.*[^/]/*\Z")]
-Cells = Annotated[dict[str, Filled], _kind("text", "hold texts", 'name = "URL", a line each')]
-Places = Annotated[dict[str, Filled], _kind("text", "hold texts", '"db1" = "db2:3306", a line each')]
-SeverityName = Annotated[
-    Literal["error", "warning", "info"], _kind("severity", "be error, warning or info", '{key} = "warning"')
-]
-Ages = Annotated[
-    dict[str, Annotated[int, Meta(ge=0, le=_OLDEST)]],
-    _kind("table", f"be a table of seconds, from 0 to {_OLDEST} (a year)", "[ages.{key}] and idle = 600"),
-]
-
-Counts = Annotated[
-    dict[str, Annotated[int, Meta(ge=1)]],
-    _kind("table", "be a table of whole numbers, 1 or more", "[counts.{key}] and many = 1000"),
-]
 
 
 class Section:
@@ -290,6 +255,31 @@ class OvnSection(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class StorageSection(Section):
+    """[storage.NAME]"""
+
+    kind: Annotated[Filled, documented("rbd, lvm or file (NFS and other shares)")] = ""
+    place: Annotated[
+        Filled,
+        documented("the pool, the volume group, or the folder: nfs_mount_point_base, or one share that is mounted"),
+    ] = ""
+    host: Annotated[Filled, documented("the host where it is asked, as under [hosts]; default: this machine")] = ""
+    cinder: Annotated[
+        Words,
+        documented("whose volumes they are: HOST@BACKEND, HOST@BACKEND#POOL or CLUSTER@BACKEND, as Cinder records it"),
+    ] = ()
+    nova: Annotated[Switch, documented("true if Nova keeps disks of servers there (rbd); default false")] = False
+    shared: Annotated[
+        Switch, documented("true if another cloud uses it as well: then nothing is said to belong to nobody")
+    ] = False
+    program: Annotated[
+        Words,
+        documented('in place of rbd or lvs: ["rbd", "--id", "cinder"], ["docker", "exec", "cinder_volume", "lvs"]'),
+    ] = ()
+    timeout: Annotated[Seconds, documented("seconds that listing it may take; default 600")] = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class LogsSection(Section):
     """[logs]"""
 
@@ -398,6 +388,7 @@ class ConfigDocument(Section):
     hosts: HostsSection = field(default_factory=HostsSection)
     images: Images = field(default_factory=Images)
     ovn: OvnSection = field(default_factory=OvnSection)
+    storage: dict[str, StorageSection] = field(default_factory=dict)
     logs: LogsSection = field(default_factory=LogsSection)
     hooks: Hooks = field(default_factory=Hooks)
     upgrade: UpgradeSection = field(default_factory=UpgradeSection)
@@ -456,7 +447,18 @@ def tables() -> dict[str, type[Section]]:
         name: kind
         for name in types
         for kind in (types[name], *get_args(types[name]))
-        if isinstance(kind, type) and issubclass(kind, Section)
+        if get_origin(types[name]) is not dict and isinstance(kind, type) and issubclass(kind, Section)
+    }
+
+
+def named_tables() -> dict[str, type[Section]]:
+    """The tables that hold tables with any names -> what each of these is."""
+    types = get_type_hints(ConfigDocument)
+    return {
+        name: kind
+        for name in types
+        for kind in get_args(types[name])
+        if get_origin(types[name]) is dict and isinstance(kind, type) and issubclass(kind, Section)
     }
 
 
@@ -482,4 +484,5 @@ def reference() -> dict[str, dict[str, Key]]:
         known = keys(table)
         found[name] = {key: about for key, about in known.items() if not about.is_table}
         found |= {f"{name}.{key}": {"*": about} for key, about in known.items() if about.is_table}
+    found |= {f"{name}.NAME": keys(table) for name, table in named_tables().items()}
     return found | {name: {"*": about} for name, about in of_checks().items()}

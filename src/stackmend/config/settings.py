@@ -25,6 +25,7 @@ from stackmend.config.document import (
 from stackmend.config.ovn import OvnSettings
 from stackmend.config.service_files import read_nova
 from stackmend.config.sources import Discovered, look
+from stackmend.config.storage import back_ends
 from stackmend.drivers.api.session import TIMEOUT, configured
 from stackmend.drivers.database.dialects.base import Address
 from stackmend.drivers.database.patience import SILENCE
@@ -37,6 +38,7 @@ from stackmend.model.check import Severity
 from stackmend.model.errors import ConfigError
 from stackmend.model.objects.disks import INSTANCES
 from stackmend.model.objects.inspection import LIBGUESTFS
+from stackmend.model.objects.storage import BackEnd
 from stackmend.model.plan import Limits
 
 DATABASES = tuple(name for name, key in keys(DatabasesSection).items() if not key.is_table)
@@ -80,6 +82,7 @@ class Config:
     image_endpoints: tuple[str, ...] = ()  #: URL of each node of Glance
     image_stores: tuple[str, ...] = ()  #: "HOST" or "HOST:/FOLDER" of each filesystem store of Glance
     ovn: OvnSettings | None = None  #: where OVN's databases are
+    storage: tuple[BackEnd, ...] = ()  #: the back ends of Cinder and Nova
     logs: tuple[str, ...] = ()  #: what is diagnosed if no logs are given
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: name -> command on this machine, with {host}
     #: service -> its status program on this machine, without arguments; (): the one in PATH
@@ -274,6 +277,7 @@ def _from_toml(path: Path) -> Config:
         image_endpoints=document.images.endpoints,
         image_stores=document.images.stores,
         ovn=_ovn(document.ovn, path),
+        storage=back_ends(document.storage, path),
         logs=tuple(str(here / _at_home(one, "paths in [logs]")) for one in document.logs.paths),
         hooks={name: words for name, words in asdict(document.hooks).items() if words},
         status_programs=_status_programs(document.upgrade),

@@ -63,6 +63,8 @@ BACKUPS_OWN = ("backup-vol-", "backup-snap-")
 _OWN_VOLUME, _OWN_SNAPSHOT = (f"COALESCE(t.display_name, '') LIKE '{name}%'" for name in BACKUPS_OWN)
 _COUNTS = f"CASE WHEN COALESCE(t.migration_status, '') LIKE '{TARGET}%' THEN 0 WHEN {_OWN_VOLUME} THEN NULL ELSE 1 END"
 
+_SHARE = "t.provider_location LIKE '%:/%' AND t.provider_location NOT LIKE '%://%'"
+
 #: tables that grow with what is done in a cloud
 PURGED = ("volumes", "snapshots", "backups", "volume_attachment", "volume_glance_metadata", "reservations")
 
@@ -86,6 +88,22 @@ TABLES = (
             Column("encrypted", ColumnType.BOOL, expr="t.encryption_key_id IS NOT NULL"),
         ),
         absent={"use_quota": _COUNTS},
+    ),
+    # what back ends of storage must have, or had: ``stored`` is the id in the name of the object there, which a
+    # migration may have changed. A share, such as 10.0.0.1:/volumes, is the only location that is read: others may hold
+    # secrets
+    Table(
+        service="cinder",
+        name="volumes",
+        label="cinder_stored_volumes",
+        columns=(
+            *text("id", "host", "cluster_name", "status", "migration_status", "replication_status"),
+            Column("stored", expr="COALESCE(t._name_id, t.id)"),
+            Column("share", expr=f"CASE WHEN {_SHARE} THEN t.provider_location END"),
+            *ints("size"),
+            *times("created_at", "updated_at", "launched_at", "deleted_at"),
+            DELETED,
+        ),
     ),
     # volumes that do not name the service that they belong to; one that is being created, or failed to be, has none yet
     Table(

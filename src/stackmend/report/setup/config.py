@@ -58,6 +58,9 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"  replica    {', '.join(places)}; at most {replica['max_lag']:g} s behind"
     if ovn := data["ovn"]:
         yield f"  OVN        {ovn['northbound']}; {ovn['southbound']} ({ovn['origin']})"
+    for one in data["storage"]:
+        users = ", ".join([*one["cinder"], *(["Nova"] if one["nova"] else [])])
+        yield f"  storage    {one['name']}: {one['kind']} {one['place']} on {one['host'] or 'this machine'}, of {users}"
     yield f"  state      {data['state']['directory']}; journal {data['state']['journal']}"
 
 

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pool of Ceph, by the program ``rbd``, which only lists: images with their snapshots and parents, and the trash.
+
+``rbd ls -l`` leaves out an image that it cannot open, and ends well all the same. So the plain list of names decides
+what is there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackmend.drivers.storage import names
+from stackmend.drivers.storage.commands import listed
+from stackmend.model.errors import SourceError
+from stackmend.model.objects.storage import BackEnd, Listing, Stored
+from stackmend.model.protocols import Hosts
+
+_KEPT = ".deleted"  #: cinder/volume/drivers/rbd.py: delete_volume
+
+
+def _list(hosts: Hosts, back_end: BackEnd) -> Listing:
+    program, pool = back_end.program or ("rbd",), back_end.place
+    plain = listed(hosts, back_end, (*program, "ls", "--format", "json", pool))
+    long = listed(hosts, back_end, (*program, "ls", "-l", "--format", "json", pool))
+    trash = listed(hosts, back_end, (*program, "trash", "ls", "--all", "--format", "json", pool))
+    try:
+        images = {one["image"]: one for one in long if "snapshot" not in one}
+        every = [_image(name, images.get(name, {}), pool) for name in {*plain, *images}]
+        every += [_snapshot(one, pool) for one in long if "snapshot" in one]
+        every += [_trashed(one) for one in trash]
+        parents = tuple(name for one in long if (name := _parent(one, pool)))
+    except (KeyError, TypeError, AttributeError, ValueError) as problem:
+        raise SourceError(f"rbd answers what is not understood: {problem!r}") from None
+    known = tuple(one for one in every if one is not None)
+    return Listing(objects=known, others=len(every) - len(known), parents=parents)
+
+
+def _image(name: str, shown: dict[str, Any], pool: str) -> Stored | None:
+    kind, uuid, role = "volume", "", ""
+    if found := names.volume(name):
+        uuid = found[0] if found[1] in ("", _KEPT) else ""
+        role = "deleted" if found[1] else ""
+    elif server := names.disk(name):
+        kind, uuid = "disk", server
+    if not uuid:
+        return None
+    lock = shown.get("lock_type", "")
+    return Stored(
+        name=name,
+        kind=kind,
+        uuid=uuid,
+        role=role,
+        parent=_parent(shown, pool),
+        size=int(shown["size"]) if "size" in shown else None,
+        used=f"it is locked ({lock})" if lock else "",
+    )
+
+
+def _snapshot(shown: dict[str, Any], pool: str) -> Stored | None:
+    uuid, of = names.snapshot(shown["snapshot"]), names.volume(shown["image"])
+    if uuid is None or of is None:
+        return None
+    return Stored(
+        name=f"{shown['image']}@{shown['snapshot']}",
+        kind="snapshot",
+        uuid=uuid,
+        origin="" if of[1] else of[0],
+        parent=_parent(shown, pool),
+        size=int(shown["size"]),
+    )
+
+
+def _trashed(shown: dict[str, Any]) -> Stored | None:
+    name = shown["name"]
+    found = names.volume(name)
+    kind, uuid = ("volume", found[0]) if found and not found[1] else ("disk", names.disk(name))
+    return Stored(name=name, kind=kind, uuid=uuid, role="trash", ref=shown["id"]) if uuid else None
+
+
+def _parent(shown: dict[str, Any], pool: str) -> str:
+    """What it is based on in the same pool."""
+    parent = shown.get("parent", {})
+    if parent.get("pool") != pool or parent.get("pool_namespace"):
+        return ""
+    return f"{parent['image']}@{parent['snapshot']}"
+
+
+LIST = _list
