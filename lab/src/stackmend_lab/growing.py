@@ -19,7 +19,8 @@ SHARED = frozenset({
     "nova_api_aggregate_hosts", "nova_api_aggregate_metadata", "nova_api_cell_mappings", "nova_api_host_mappings",
     "nova_api_servers_of_twins", "nova_api_shared_queues", "nova_compute_nodes", "nova_services",
     "placement_compute_traits", "placement_consumer_types", "placement_inventories", "placement_projects",
-    "placement_resource_classes", "placement_resource_providers", "placement_users", "unreadable_rows",
+    "placement_resource_classes", "placement_resource_providers", "placement_users", "storage_folders",
+    "storage_owners", "storage_visits", "unreadable_rows",
 })  # fmt: skip
 #: ids of such things, in tables that are copied
 _SHARED_IDS = frozenset({
@@ -28,9 +29,12 @@ _SHARED_IDS = frozenset({
     "resource_class_id", "resource_provider_id", "root_provider_id", "service_id", "user_id", "volume_type_id",
 })  # fmt: skip
 #: the address of a VIF row ends with its port's id; a row of a child table is named by an id
-_ENDS_WITH_ID = frozenset({("nova_virtual_interfaces", "address")}) | {
+_ENDS_WITH_ID = frozenset({
+    ("nova_virtual_interfaces", "address"), ("cinder_stored_volumes", "stored"), ("storage_objects", "name"),
+    ("storage_objects", "origin"),
+}) | {
     (label, "row_id") for label in ("nova_leftover_children", "nova_archive_blockers", "nova_orphans")
-}
+}  # fmt: skip
 #: sums of what is copied, in tables that are not
 _SUMS = frozenset({
     ("cinder_quota_usages", "in_use"), ("placement_inventories", "total"), ("placement_inventories", "reserved"),
