@@ -90,7 +90,8 @@ OUTSIDE_CHECK = OutsideCheck(
               JOIN cinder_volumes c ON LOWER(c.id) = s.stored
              WHERE NOT c.deleted AND s.what = 'volume'),
         said AS (
-            SELECT s.*, g.deleted_at, STRFTIME(g.deleted_at, '%Y-%m-%d %H:%M') AS since,
+            SELECT s.backend, s.name, s.uuid, s.stored, s.size, s.based, s.used, s.kind, s.place, s.asked, s.program,
+                   g.deleted_at, STRFTIME(g.deleted_at, '%Y-%m-%d %H:%M') AS since,
                    CASE WHEN s.what = 'snapshot' THEN 'snapshot' WHEN o.stored IS NOT NULL THEN 'migrated'
                         WHEN g.stored IS NOT NULL THEN 'deleted' ELSE 'unknown' END AS code
               FROM suspects s

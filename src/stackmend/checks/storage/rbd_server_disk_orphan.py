@@ -62,7 +62,8 @@ OUTSIDE_CHECK = OutsideCheck(
              WHERE i.deleted
              GROUP BY LOWER(i.uuid)),
         orphans AS (
-            SELECT d.*, g.deleted_at, CASE WHEN g.uuid IS NULL THEN 'unknown' ELSE 'deleted' END AS code
+            SELECT d.backend, d.name, d.uuid, d.size, d.based, d.used, d.kind, d.place, d.asked, d.program,
+                   g.deleted_at, CASE WHEN g.uuid IS NULL THEN 'unknown' ELSE 'deleted' END AS code
               FROM disks d
               LEFT JOIN known k ON k.uuid = d.uuid
               LEFT JOIN gone g ON g.uuid = d.uuid

@@ -87,7 +87,7 @@ OUTSIDE_CHECK = OutsideCheck(
                 ON o.uuid = LOWER(c.stored) AND o.backend = s.backend AND o.kind = 'volume' AND o.role = ''
              WHERE o.uuid IS NULL AND {_SETTLED}),
         judged AS (
-            SELECT DISTINCT l.*, v.kind, v.place, v.asked, v.program
+            SELECT DISTINCT l.id, l.stored, l.status, l.size, l.backend, v.kind, v.place, v.asked, v.program
               FROM lost l
               JOIN storage_visits v ON v.backend = l.backend AND v.cinder
               JOIN storage_folders f ON f.backend = l.backend AND (f.folder = '' OR f.folder = MD5(l.share))),
@@ -100,7 +100,8 @@ OUTSIDE_CHECK = OutsideCheck(
              WHERE o.kind = 'volume'
              GROUP BY o.uuid),
         said AS (
-            SELECT j.*, 'volume-' || j.stored AS name, k.ref, COALESCE(k.renamed, k.other) AS found,
+            SELECT j.id, j.stored, j.status, j.size, j.backend, j.kind, j.place, j.program,
+                   'volume-' || j.stored AS name, k.ref, COALESCE(k.renamed, k.other) AS found,
                    CASE WHEN k.ref IS NOT NULL THEN 'trash' WHEN k.renamed IS NOT NULL THEN 'renamed'
                         WHEN k.other IS NOT NULL THEN 'elsewhere' ELSE 'gone' END AS code,
                    CASE WHEN j.asked = '' THEN '' ELSE 'on ' || j.asked || ': ' END AS there
