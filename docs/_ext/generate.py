@@ -26,6 +26,7 @@ from stackmend.model.check import Check, Obstacle
 from stackmend.model.diagnosing.cause import Cause
 from stackmend.model.errors import Exit
 from stackmend.model.repair import Repair
+from stackmend.model.sight import Sight
 from stackmend.model.workflow import Workflow
 from stackmend.report.pages import page
 
@@ -81,6 +82,7 @@ def check_page(name: str) -> str:
         ("ages", ages),
         ("counts", counts),
         ("repairs", ", ".join(mended) or "none: it reports only"),
+        *((("seen on hypervisors", _sight(check.sight)),) if check.sight else ()),
         *((f"an upgrade {_weight(one)}", _obstacle(one)) for one in check.obstacles),
         ("stays as it is in", ", ".join(hindered) or "no workflow"),
     )
@@ -91,6 +93,11 @@ def check_page(name: str) -> str:
         sections += f"## Root causes that explain it\n\n{explained}\n"
     sql = f"## Its SQL\n\n```sql\n{inspect.cleandoc(check.sql)}\n```\n" if check.sql else ""
     return f"# {name}\n\n{parts.title}\n\n| | |\n|---|---|\n{table}\n\n{sections}{sql}"
+
+
+def _sight(shown: Sight) -> str:
+    what = [word for word, column in (("the volume", shown.volume), ("the port", shown.port)) if column]
+    return f"with `--hosts`: whether the guest runs, and where{''.join(f', and whether it has {one}' for one in what)}"
 
 
 def _weight(shown: Obstacle) -> str:
@@ -114,6 +121,7 @@ def repair_page(name: str) -> str:
         ("mends", mends or "asked for by an operator"),
         ("strategies", ", ".join(f"`{strategy}`" for strategy in repair.strategies)),
         *([("may remove", "; ".join(f"`{k}`: {v}" for k, v in repair.removes.items()))] if repair.removes else []),
+        *([("refused with `--hosts`", repair.unless.__doc__)] if repair.unless.__doc__ else []),
         *([("why not by an API", repair.no_api)] if repair.no_api else []),
         ("about", repair.resource),
     )

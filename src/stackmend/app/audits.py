@@ -16,6 +16,7 @@ from stackmend.app.findings import keep_last
 from stackmend.app.image_visiting import Visited
 from stackmend.app.offline.bundles import Bundle
 from stackmend.app.outside import Asked, beside, not_run, nowhere_in, partly, readable
+from stackmend.app.outside.hosts import looked, of_snapshot, sight_labels
 from stackmend.app.session import CloudSession, has_api, no_progress, utcnow
 from stackmend.app.snapshots import CheckResults, asked, find, services_of
 from stackmend.config.settings import Config
@@ -24,6 +25,8 @@ from stackmend.drivers.snapshot.collector import read_manifest
 from stackmend.engine.auditing import catalogue, history, sources
 from stackmend.engine.auditing.ask import exit_of, findings_of, narrowed, suspected
 from stackmend.engine.auditing.confirm import explain, uncertain
+from stackmend.engine.auditing.sighting import heard, sightings
+from stackmend.engine.auditing.sighting import notes as told
 from stackmend.engine.auditing.witness import WitnessSources, witnesses
 from stackmend.model.audit import CheckOutcome, CheckResult, Report
 from stackmend.model.check import SEEN, Check, OutsideCheck, Visiting
@@ -31,6 +34,7 @@ from stackmend.model.errors import JournalError, UsageError
 from stackmend.model.events import Events
 from stackmend.model.finding import ApiWitness, Finding, Says, State, fingerprint
 from stackmend.model.protocols import Progress
+from stackmend.model.sight import HostLook
 from stackmend.model.snapshot import UNREADABLE, Manifest
 
 _EVENTS = Events(__name__)
@@ -91,7 +95,8 @@ def audit(
         manifest = read_manifest(folder)
         chosen = readable(every, services_of(manifest), named=bool(checks))
         answer = _ask(chosen, folder, manifest, config, about, young)
-        return _report(session, chosen, answer.rows, answer, State.CANDIDATE, whole=False)
+        looks = of_snapshot(folder, manifest, chosen, answer.rows)
+        return _report(session, chosen, answer.rows, answer, State.CANDIDATE, whole=False, looks=looks)
     chosen = readable(every, outside.keys(), named=bool(checks))
     with (
         apis.standing_in(config, session) if use_api else nullcontext((session, "")) as (session, note),
@@ -136,7 +141,8 @@ def _live(
 ) -> Report:
     with scratch("audit") as name:
         folder = Path(name)
-        manifest = session.collector(replicas=True).collect(_labels(chosen), folder, progress)
+        wanted = _labels(chosen) | sight_labels(session, chosen.values())
+        manifest = session.collector(replicas=True).collect(wanted, folder, progress)
         answer = _ask(chosen, folder, manifest, session.config, about, young)
     rows, results, manifest = answer.rows, answer.results, answer.manifest
     _settle(session, chosen, rows, manifest, settle, progress)
@@ -151,6 +157,7 @@ def _live(
     if use_api:
         said, more = _witnesses(session.without(manifest.failed()), chosen, confirmed, progress)
         notes += more
+    looks = looked(session, chosen, confirmed, progress)
     return _report(
         session,
         chosen,
@@ -160,6 +167,7 @@ def _live(
         whole=not about,
         unsure={n: rows[n] for n in unknown},
         said=said,
+        looks=looks,
         seen=seen,
         partly=partly,
         notes=notes,
@@ -262,6 +270,7 @@ def _report(
     whole: bool,
     unsure: RowsByCheck | None = None,
     said: Mapping[str, ApiWitness] | None = None,
+    looks: Mapping[str, HostLook] = MappingProxyType({}),
     seen: Visited | None = None,
     partly: frozenset[str] = frozenset(),
     notes: Sequence[str] = (),
@@ -272,6 +281,8 @@ def _report(
         found += [
             _heard(finding, (said or {}).get(finding.fingerprint)) for finding in findings_of(checks[name], some, state)
         ]
+    found, dropped = heard(found, sightings(checks, rows, looks))
+    notes = [*notes, *told(found, dropped)]
     for name, some in (unsure or {}).items():
         found += findings_of(checks[name], some, State.CANDIDATE)
     listed, swallowed = explain(checks, found)
@@ -301,6 +312,8 @@ def _report(
         exit=code,
         notes=(*notes, *answer.notes, *more),
         young=tuple(held),
+        dropped=tuple(dropped),
+        looks=looks,
     )
 
 

@@ -17,7 +17,7 @@ from stackmend.config.settings import Config
 from stackmend.engine.auditing import catalogue, history
 from stackmend.model.check import Severity, Visiting
 from stackmend.model.errors import JournalError, UsageError
-from stackmend.model.finding import Finding, State, witness_of
+from stackmend.model.finding import Finding, State, host_witness_of, witness_of
 from stackmend.model.journal import Waiver
 
 _LAST = "last-audit.json"
@@ -174,6 +174,7 @@ def _finding(document: dict[str, Any]) -> Finding:
         first_seen=document["first_seen"],
         waiver=document["waiver"],
         api=witness_of(document.get("api")),
+        hosts=host_witness_of(document.get("hosts")),
         unsure=document.get("unsure", ""),
         young=document.get("young", False),
     )

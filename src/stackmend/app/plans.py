@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from stackmend.app import apis, hosts
+from stackmend.app.outside.hosts import watching
 from stackmend.app.session import CloudSession, no_progress, utcnow
+from stackmend.app.snapshots import services_of
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.database.dialects import refuse_rows
@@ -19,7 +22,9 @@ from stackmend.model.audit import Report
 from stackmend.model.errors import PlanFileError
 from stackmend.model.plan import Limits, Plan, load, loaded, save
 from stackmend.model.protocols import Progress
+from stackmend.model.sight import HostLook
 from stackmend.report.words import listed
+from stackmend.tables.outside.hosts import SERVICE
 
 __all__ = ["Filed", "load", "permit_rows", "read", "repair_plan", "request", "save", "write"]
 
@@ -92,8 +97,13 @@ def repair_plan(
     """
     wishes = replace(_wishes(config, via, allow_db, max_rows), repairs=frozenset(repairs))
     session = CloudSession.of(config).without(report.manifest.failed())
-    with apis.reading(config, session, via) as (api, why), session.live(api) as live:
-        return _planner(session, live, wishes, why).plan(
+    watched = SERVICE in services_of(report.manifest)
+    with (
+        watching(config, report.looks, wanted=watched) as watch,
+        apis.reading(config, session, via) as (api, why),
+        session.live(api, guests=watch.state if watched else None) as live,
+    ):
+        return _planner(session, live, wishes, why, report.looks).plan(
             report.findings,
             checks=tuple(report.checks),
             incomplete=report.incomplete,
@@ -129,7 +139,13 @@ def _wishes(config: Config, via: str, allow_db: bool, max_rows: int | None) -> P
     return PlanOptions(via=via, allow_db=allow_db, limits=limits)
 
 
-def _planner(session: CloudSession, live: LiveDatabases, wishes: PlanOptions, no_api: str) -> Planner:
+def _planner(
+    session: CloudSession,
+    live: LiveDatabases,
+    wishes: PlanOptions,
+    no_api: str,
+    looks: Mapping[str, HostLook] = MappingProxyType({}),
+) -> Planner:
     return Planner(
         live,
         wishes,
@@ -140,6 +156,7 @@ def _planner(session: CloudSession, live: LiveDatabases, wishes: PlanOptions, no
         waits=waits,
         count=live.count,
         foresee=live.expect,
+        looks=looks,
     )
 
 

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from stackmend.app import apis
+from stackmend.app.outside.hosts import Watch, known, watching
 from stackmend.app.session import BELIEVED, CloudSession
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
@@ -41,6 +43,10 @@ class Replanning:
         """
         if time.monotonic() - self._judged > BELIEVED:
             self._believed, self._judged = self._session.believed(), time.monotonic()
+        with _watched(self._config, self._session, actions) as watch:
+            return self._differing(actions, watch)
+
+    def _differing(self, actions: Sequence[tuple[Action, Row]], watch: Watch | None) -> Mapping[str, str]:
         found: dict[str, str] = {}
         left = list(actions)
         ways = ["auto", "api"] if any(action.strategy == "api" for action, _ in actions) else ["auto"]
@@ -49,13 +55,42 @@ class Replanning:
                 break
             with (
                 apis.reading(self._config, self._session, via) as (api, why),
-                self._believed.live(api, self._moment) as live,
+                self._believed.live(api, self._moment, watch.state if watch else None) as live,
             ):
                 if via != "db" and api is None and why:
                     continue
                 live.expect([target or action.target for action, target in left])
-                differing = replan.differing(left, live, waits, describe)
+                differing = replan.differing(left, live, waits, describe, watch.looks if watch else None)
             # report the first answer: it considered the most
             found = {name: found.get(name, reason) for name, reason in differing.items()}
             left = [(action, target) for action, target in left if action.id in differing]
         return found
+
+
+def looking_again(config: Config, session: CloudSession) -> replan.Again:
+    """Implements :data:`stackmend.engine.planning.replan.Again` for a run that is resumed.
+
+    Its rows are guarded by its steps; what it rests on beside them is asked again.
+    """
+
+    def again(actions: Sequence[tuple[Action, Row]]) -> Mapping[str, str]:
+        with _watched(config, session, actions) as watch:
+            if watch is None:
+                return {}
+            with session.believed().live() as live:
+                return replan.unlike(actions, live, watch.looks)
+
+    return again
+
+
+@contextmanager
+def _watched(config: Config, session: CloudSession, actions: Sequence[tuple[Action, Row]]) -> Iterator[Watch | None]:
+    """A new look at the hypervisors on which these actions rest; None if they rest on none."""
+    seen = {host for action, _ in actions for host in action.seen}
+    if not seen:
+        yield None
+        return
+    with watching(config, {}, wanted=True) as watch:
+        # a file is not believed: the name of a host becomes part of an address
+        watch.look(seen & known(session))
+        yield watch

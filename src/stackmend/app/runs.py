@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from stackmend import __version__
 from stackmend.app import apis, hosts
-from stackmend.app.replanning import Replanning
+from stackmend.app.replanning import Replanning, looking_again
 from stackmend.app.session import CloudSession, has_api, no_progress, utcnow
 from stackmend.config.settings import Config
 from stackmend.drivers.api.executor import ApiExecutor
@@ -144,6 +144,7 @@ def resume(
             entries = tools.journal.entries(run)
             actions = tools.journal.actions(run)
             _unsealed(config, actions)
+            tools = replace(tools, again=looking_again(config, readers))
             _signed_in(tools, readers, actions)
             found: list[Lane] = resuming.restored(actions, entries)
             tools.journal.end(run, RunState.RUNNING)

@@ -22,7 +22,7 @@ from stackmend.engine.auditing import catalogue, sources
 from stackmend.engine.auditing.confirm import Confirmed, Rows, confirm
 from stackmend.model.check import Check
 from stackmend.model.errors import ConfigError
-from stackmend.model.protocols import Api
+from stackmend.model.protocols import Api, Guests
 from stackmend.model.snapshot import CELL, service_of_source
 from stackmend.tables.outside import outside
 
@@ -114,8 +114,8 @@ class CloudSession:
         return session
 
     @contextmanager
-    def live(self, api: Api | None = None, now: str = "") -> Iterator[LiveDatabases]:
-        """The live databases, closed at the end, with ``api`` for repairs, and ``now`` (default: the present)."""
+    def live(self, api: Api | None = None, now: str = "", guests: Guests | None = None) -> Iterator[LiveDatabases]:
+        """The live databases, closed at the end, with ``api`` and ``guests`` for repairs; ``now``: or the present."""
         live = LiveDatabases(
             self.databases.addresses,
             self.databases.errors,
@@ -123,6 +123,7 @@ class CloudSession:
             settings=self.config.nova_settings.get,
             api=api,
             now=now,
+            guests=guests,
         )
         try:
             yield live

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from stackmend.model.errors import Exit
 from stackmend.model.finding import Finding, State
+from stackmend.model.sight import HostLook
 from stackmend.model.snapshot import Manifest
 
 
@@ -52,6 +53,8 @@ class Report:
     exit: Exit
     notes: tuple[str, ...] = field(default=())  #: what else the operator should know
     young: tuple[Finding, ...] = ()  #: suspected but held back: too recent to be sure
+    dropped: tuple[Finding, ...] = ()  #: confirmed by the databases, and contradicted by hypervisors
+    looks: Mapping[str, HostLook] = field(default_factory=dict)  #: the hypervisors that were read about findings
 
     def with_young(self) -> Report:
         """The report with the held-back findings included as candidates."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from stackmend.model.objects.disks import Visit
 from stackmend.model.objects.images import StoreVisit
+from stackmend.model.sight import Sight
 
 
 class Severity(StrEnum):
@@ -99,6 +100,8 @@ class Check:
     hinders: frozenset[str] = frozenset()
     #: what an upgrade trips over; the first one that is about a finding counts
     obstacles: tuple[Obstacle, ...] = ()
+    #: what hypervisors show of a finding, if they were read (docs/adr/0070)
+    sight: Sight | None = None
     #: True if the databases change one after another, so that only a second audit after --settle confirms the finding
     settle: bool = True
 

@@ -8,9 +8,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from stackmend.model.check import Check, Severity
+from stackmend.model.sight import HostWitness
+from stackmend.model.sight import Says as Says
 
 Row = Mapping[str, object]
 _T = TypeVar("_T")
@@ -24,14 +26,6 @@ class State(StrEnum):
     WAIVED = "waived"  #: accepted by the operator, with a reason and an expiry
 
 
-class Says(StrEnum):
-    """What the services' APIs say about a finding made in the databases."""
-
-    SUPPORTS = "supports"  #: they show the same
-    CONTRADICTS = "contradicts"  #: they show otherwise: the finding is not confirmed
-    UNKNOWN = "unknown"  #: they could not be queried
-
-
 @dataclass(frozen=True, slots=True)
 class ApiWitness:
     """The verdict of the APIs, with its reason."""
@@ -42,6 +36,13 @@ class ApiWitness:
     def as_dict(self) -> dict[str, str]:
         """JSON values."""
         return {"says": self.says.value, "reason": self.reason}
+
+
+def host_witness_of(document: Mapping[str, Any] | None) -> HostWitness | None:
+    """What hypervisors said, stored in a document."""
+    if not document:
+        return None
+    return HostWitness(says=Says(document["says"]), reason=document["reason"], lines=tuple(document["seen"]))
 
 
 def witness_of(document: Mapping[str, str] | None) -> ApiWitness | None:
@@ -66,6 +67,7 @@ class Finding:
     first_seen: str | None = None  #: when an audit first found it, ISO 8601, UTC; kept if it disappeared and came back
     waiver: str | None = None  #: the reason of the waiver, if waived
     api: ApiWitness | None = None  #: verdict of the APIs; None if they were not queried
+    hosts: HostWitness | None = None  #: what hypervisors say; None if they were not asked, or show nothing of it
     unsure: str = ""  #: why it stays a candidate although confirmed again: what would decide it is unknown
     young: bool = False  #: only suspected: the object changed too recently to be sure
 
@@ -84,6 +86,7 @@ class Finding:
             "first_seen": self.first_seen,
             "waiver": self.waiver,
             "api": self.api.as_dict() if self.api else None,
+            "hosts": self.hosts.as_dict() if self.hosts else None,
             "unsure": self.unsure,
             "young": self.young,
         }

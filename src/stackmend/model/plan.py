@@ -83,6 +83,8 @@ class Action:
     required: bool = False  #: later stages begin only if it is done
     slots: tuple[str, ...] = ()  #: occupied while one of its calls is in progress: "from:c01", "to:c02"
     evidence: tuple[str, ...] = ()  #: evidence for and against it, a sentence each
+    #: host -> what its hypervisor showed of it: not executed unless it shows the same then
+    seen: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def irreversible(self) -> bool:
@@ -105,6 +107,7 @@ class Action:
             "statements": list(self.statements),
             "slots": list(self.slots),
             "evidence": list(self.evidence),
+            "seen": dict(self.seen),
             "irreversible": self.irreversible,
         }
 

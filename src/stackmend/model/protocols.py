@@ -19,6 +19,9 @@ from stackmend.model.writer import Group, GroupResult, Intent, Pending, StepResu
 #: column -> its value, or a list of acceptable values
 Where = Mapping[str, Value | Sequence[Value]]
 
+#: (server UUID, host) -> state of its domain there, "" for none; SourceError if the host does not answer
+Guests = Callable[[str, str], str]
+
 #: (what is being read, rows so far, rows expected or None)
 Progress = Callable[[str, int, int | None], None]
 
@@ -78,6 +81,11 @@ class Live(Protocol):
     @property
     def api(self) -> Api | None:
         """The services' APIs; None if there are none, or they must not be used."""
+        ...
+
+    @property
+    def guests(self) -> Guests | None:
+        """Where guests are, according to hypervisors; None if these were not to be read."""
         ...
 
     def rows(self, database: str, table: str, where: Where) -> list[dict[str, Value]]:

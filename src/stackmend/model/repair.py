@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
+from stackmend.model.sight import Sighted
 from stackmend.model.step import Risk, Step
 
 #: ``target`` is the finding's evidence row, or the arguments of an operator's request.
 Steps = Callable[[Row, Live], Iterator[Step]]
+#: (target, live, what hypervisors show, the steps of a strategy) -> why they must not be done, a sentence, or ""
+Unless = Callable[[Row, Live, Sighted, Sequence[Step]], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,9 @@ class Repair:
     no_api: str = ""
     #: evidence for and against repairing this target, a sentence each; shown in the plan
     evidence: Callable[[Row, Live], tuple[str, ...]] = lambda _target, _live: ()
+    #: what hypervisors show that forbids it: asked when a plan is made with them, and again when it is applied. That a
+    #: guest was not seen must never be what allows a repair
+    unless: Unless = lambda _target, _live, _seen, _steps: ""
     why: str = ""  #: for unsafe and manual: what may be lost, in one sentence
     #: for safe repairs, what they may delete or overwrite -> where else it is recorded, or why it is worthless:
     #: ``table`` is a deleted row, ``table.column`` a value, ``service:operation`` a call that cannot be undone

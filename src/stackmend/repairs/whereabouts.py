@@ -17,7 +17,7 @@ from stackmend.tables.views import TERMINAL
 
 def weighed(live: Live, database: str, server: Record) -> tuple[Evidence, PlaceVerdict]:
     """The records of where the server is, and the verdict."""
-    seen = read(live, database, server)
+    seen = read(live, database, server, live.guests)
     return seen, judge(seen)
 
 

@@ -134,6 +134,10 @@ def _notes(finding: Finding) -> Iterator[str]:
         yield f"not confirmed: {finding.unsure}"
     elif finding.state is State.CANDIDATE:
         yield "not confirmed: it was seen only once"
+    if finding.hosts is not None:
+        if finding.hosts.reason:
+            yield f"seen on hypervisors: {finding.hosts.reason}"
+        yield from finding.hosts.lines
 
 
 def _age(since: str, now: datetime) -> str:

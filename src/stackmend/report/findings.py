@@ -24,6 +24,11 @@ _SAYS = {
     Says.CONTRADICTS: "the services' APIs contradict it",
     Says.UNKNOWN: "the services' APIs can neither confirm nor contradict it",
 }
+_SEEN = {
+    Says.SUPPORTS: "hypervisors show it",
+    Says.CONTRADICTS: "hypervisors contradict it",
+    Says.UNKNOWN: "hypervisors do not decide it",
+}
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 #: checks that are named for one reason to have no answer: a service that is not configured silences a dozen
@@ -55,6 +60,9 @@ def finding(found: Finding) -> Document:
     if found.api:
         reason = f": {found.api.reason}" if found.api.reason else ""
         lines.append(f"  {_SAYS[found.api.says]}{reason}")
+    if found.hosts:
+        lines += [f"  {_SEEN[found.hosts.says]}{f': {why}' if (why := found.hosts.reason) else ''}"]
+        lines += [f"    {line}" for line in found.hosts.lines]
     if found.explains:
         lines.append(f"  explains {count(found.explains, 'other finding')}")
     lines += ["", "evidence"]

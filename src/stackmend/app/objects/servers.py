@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from stackmend.app import hosts, runs
 from stackmend.app.session import CloudSession
 from stackmend.cloud.evidence.whereabouts import Evidence, PlaceVerdict, judge
-from stackmend.cloud.evidence.witnesses import Guests, read
+from stackmend.cloud.evidence.witnesses import read
 from stackmend.config.settings import Config
 from stackmend.model.errors import UsageError
 from stackmend.model.journal import JournalEntry
 from stackmend.model.operations.recreation import DeleteServer, RecreatedServes, RecreateServer
 from stackmend.model.plan import Action
+from stackmend.model.protocols import Guests
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ApiCall, StepState
 

@@ -23,6 +23,7 @@ id and its connection. Make sure first that the old host no longer runs the gues
 alone would hide the problem.
 """
 
+from stackmend.cloud.evidence.sights import disk
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -33,6 +34,7 @@ CHECK = Check(
     message="Cinder has volume {volume} attached on {attached_host}, but server {server} is on {host}",
     resource=("volume", "volume"),
     key=("volume", "server"),
+    sight=disk("host", "attached_host"),
     needs=frozenset({"cells", "cinder"}),
     reads={
         "cinder_volumes": {"id": "volume"},

@@ -25,6 +25,7 @@ instead: `DELETE /v3/attachments/<id>`, which Cinder allows because Nova has no 
 Never remove the attachment while the guest has the disk.
 """
 
+from stackmend.cloud.evidence.sights import disk
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -35,6 +36,7 @@ CHECK = Check(
     message="Cinder has volume {volume} attached to server {server}, but Nova has no block device mapping for it",
     resource=("volume", "volume"),
     key=("volume", "server"),
+    sight=disk("host"),
     needs=frozenset({"cells", "cinder"}),
     hinders=frozenset({"move"}),
     reads={

@@ -34,6 +34,7 @@ To delete a volume with its snapshots for good, use `stackmend volume mark-delet
 use is corrected by `cinder-manage quota sync`.
 """
 
+from stackmend.cloud.evidence.sights import disk
 from stackmend.model.check import Check, Severity
 
 CHECK = Check(
@@ -50,6 +51,7 @@ CHECK = Check(
     },
     resource=("volume", "volume"),
     key=("volume",),
+    sight=disk(),
     needs=frozenset({"cells", "cinder"}),
     reads={
         "cinder_volumes": {"id": "volume"},

@@ -24,6 +24,7 @@ while the guest writes to it: check the host first. A volume that should have be
 owner decides. Attachments to hosts (without a server) are left alone.
 """
 
+from stackmend.cloud.evidence.sights import disk
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import EVERY_SERVER, LOST, MARKED, existence
 
@@ -38,6 +39,7 @@ CHECK = Check(
     },
     resource=("volume", "volume"),
     key=("volume",),
+    sight=disk("host"),
     needs=EVERY_SERVER | {"cinder"},
     reads={
         "cinder_volumes": {"id": "volume"},

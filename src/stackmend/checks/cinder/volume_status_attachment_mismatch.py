@@ -35,6 +35,7 @@ volume or set its status through Cinder. `detach-volume` frees a volume that not
 maps it; a guest that has the disk nevertheless would then write to a free volume: check first.
 """
 
+from stackmend.cloud.evidence.sights import disk
 from stackmend.model.check import Check, Severity
 
 CHECK = Check(
@@ -50,6 +51,7 @@ CHECK = Check(
     },
     resource=("volume", "volume"),
     key=("volume",),
+    sight=disk(),
     needs=frozenset({"cells", "cinder"}),
     reads={
         "cinder_volumes": {"id": "volume"},

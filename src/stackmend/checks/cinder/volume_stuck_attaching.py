@@ -29,6 +29,7 @@ the attachment (`openstack --os-volume-api-version 3.44 volume attachment comple
 volume to `in-use` and let Nova detach it.
 """
 
+from stackmend.cloud.evidence.sights import disk
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle, stuck_volumes
 
@@ -45,6 +46,7 @@ CHECK = Check(
     },
     resource=("volume", "volume"),
     key=("volume", "server"),
+    sight=disk("host"),
     needs=frozenset({"cells", "cinder"}),
     reads={
         "cinder_volumes": {"id": "volume"},
@@ -74,7 +76,7 @@ CHECK = Check(
         ), hosts AS (
             SELECT DISTINCT volume_id FROM sides WHERE server IS NULL
         )
-        SELECT v.id AS volume, v.project_id AS project, p.server AS server, v.since AS since,
+        SELECT v.id AS volume, v.project_id AS project, p.server AS server, s.host AS host, v.since AS since,
                COALESCE(p.code, 'attaching-nothing') AS code
           FROM stuck v
           LEFT JOIN ranked p ON p.volume_id = v.id AND p.place = 1

@@ -24,15 +24,16 @@ attachment stays and the volume can be attached a second time, with two writers.
 ## How to see it by hand
 Compare `openstack volume show <volume>` and `openstack --os-volume-api-version 3.27 volume attachment list --volume-id
 <volume>` with `openstack server volume list <server>`. No database shows which disks the guest has: look for the
-volume's id among the serial numbers in `virsh dumpxml` on the host.
+volume's id among the serial numbers in `virsh dumpxml` on the host, or have `stackmend audit --hosts` look.
 
 ## Repair and its risk
 `intact` is rolled back to `in-use`, as Cinder's `os-roll_detaching` does: nothing is removed, and the detach can be
 requested again. The other codes are finished by `detach-volume`: the remaining side is removed and the status follows
 from the remaining attachments. That is only right once the guest no longer has the disk; otherwise the volume looks
-free while the guest writes to it.
+free while the guest writes to it. A plan made with `--hosts` refuses it for a guest that runs and has the disk.
 """
 
+from stackmend.cloud.evidence.sights import disk
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle, stuck_volumes
 
@@ -50,6 +51,7 @@ CHECK = Check(
     },
     resource=("volume", "volume"),
     key=("volume", "server"),
+    sight=disk("host"),
     needs=frozenset({"cells", "cinder"}),
     reads={
         "cinder_volumes": {"id": "volume"},
@@ -75,7 +77,7 @@ CHECK = Check(
                                                          WHEN 'attachment-ending' THEN 2 ELSE 3 END, server) AS place
               FROM pairs
         )
-        SELECT v.id AS volume, v.project_id AS project, p.server AS server, v.since AS since,
+        SELECT v.id AS volume, v.project_id AS project, p.server AS server, s.host AS host, v.since AS since,
                COALESCE(p.code, 'both-gone') AS code
           FROM stuck v
           LEFT JOIN ranked p ON p.volume_id = v.id AND p.place = 1

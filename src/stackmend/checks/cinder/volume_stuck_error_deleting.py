@@ -26,6 +26,7 @@ content may be unreadable for good. `UPDATE volumes SET deleted=1` alone leaves 
 `cinder-manage db purge`.
 """
 
+from stackmend.cloud.evidence.sights import disk
 from stackmend.model.check import Check, Severity
 
 CHECK = Check(
@@ -35,6 +36,7 @@ CHECK = Check(
     message="volume {volume} ({size} GB) could not be deleted: it has been in error_deleting since {since}",
     resource=("volume", "volume"),
     key=("volume",),
+    sight=disk(),
     needs=frozenset({"cinder"}),
     reads={
         "cinder_volumes": {"id": "volume"},

@@ -21,6 +21,7 @@ release the reservation. A shelved and offloaded server keeps its volumes reserv
 was ever given access for it. Consent is required, because that repair also removes attachments that a guest may use.
 """
 
+from stackmend.cloud.evidence.sights import disk
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -32,6 +33,7 @@ CHECK = Check(
     codes={"reserved-unmapped": "Nova has no block device mapping for it"},
     resource=("volume", "volume"),
     key=("volume", "server"),
+    sight=disk(),
     needs=frozenset({"cells", "cinder"}),
     reads={
         "cinder_volumes": {"id": "volume"},

@@ -29,6 +29,7 @@ on its host lists its MAC. If it does not, run `openstack server remove port <se
 `virtual_interfaces` rows are left alone, because a row of its own would make the leftover a NIC for good.
 """
 
+from stackmend.cloud.evidence.sights import nic
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -43,6 +44,7 @@ CHECK = Check(
     },
     resource=("port", "port"),
     key=("server", "port"),
+    sight=nic("host", "port_host"),
     needs=frozenset({"neutron"}),
     hinders=frozenset({"move"}),
     reads={

@@ -20,6 +20,7 @@ Two changes of the port at the same moment, or SQL.
 there (`virsh list`). For ports that do not belong to a server, the plan names the hosts, and a human decides.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 
 CHECK = Check(
@@ -29,6 +30,7 @@ CHECK = Check(
     message="port {port} ({owner} {device}) has {bindings} active bindings, the first and the last on {low} and {high}",
     resource=("port", "port"),
     key=("port",),
+    sight=guest("low", "high"),
     needs=frozenset({"neutron"}),
     spares=frozenset({"neutron_ml2_port_bindings.inactive"}),  # an API shows one binding of a port
     hinders=frozenset({"move", "start"}),

@@ -21,6 +21,7 @@ run on the other host (`virsh list`): libvirt continues a migration when nova-co
 there, the server's host is wrong instead.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -31,6 +32,7 @@ CHECK = Check(
     message="port {port} of server {server}, which is on {host}, has an inactive binding left on {left_host}",
     resource=("port", "port"),
     key=("server", "port", "left_host"),
+    sight=guest("host", "left_host"),
     needs=frozenset({"neutron"}),
     hinders=frozenset({"move"}),
     reads={

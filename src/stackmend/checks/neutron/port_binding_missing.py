@@ -25,6 +25,7 @@ The rollback of a live migration deleted the binding that had just been activate
 Neutron creates and binds it itself. Never delete and re-create the port: its address would be lost.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 
 CHECK = Check(
@@ -38,6 +39,7 @@ CHECK = Check(
     },
     resource=("port", "port"),
     key=("port",),
+    sight=guest(),
     needs=frozenset({"neutron"}),
     hinders=frozenset({"move", "start"}),
     reads={

@@ -22,6 +22,7 @@ is wrong. The binding is moved to the server's host and left unbound there; the 
 Neutron's API binds it. Ports of DHCP, routers and others are never touched.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -32,6 +33,7 @@ CHECK = Check(
     message="port {port} is bound to {port_host}, but server {server} is on {host}",
     resource=("port", "port"),
     key=("server", "port"),
+    sight=guest("host", "port_host"),
     needs=frozenset({"neutron"}),
     hinders=frozenset({"move", "start"}),
     reads={

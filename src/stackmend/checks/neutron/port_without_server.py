@@ -21,6 +21,7 @@ address kept. A port that Nova created is deleted and its address released. Noth
 answered.
 """
 
+from stackmend.cloud.evidence.sights import nic
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import EVERY_SERVER, LOST, MARKED, existence
 
@@ -35,6 +36,7 @@ CHECK = Check(
     },
     resource=("port", "port"),
     key=("port",),
+    sight=nic(),
     needs=EVERY_SERVER | {"neutron"},
     reads={
         "neutron_ports": {"id": "port"},

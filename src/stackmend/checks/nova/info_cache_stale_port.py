@@ -26,6 +26,7 @@ create --repair`) after checking the guest. If several servers of a host have lo
 because Neutron's database then looks older than Nova's.
 """
 
+from stackmend.cloud.evidence.sights import nic
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -40,6 +41,7 @@ CHECK = Check(
     },
     resource=("server", "server"),
     key=("server", "port"),
+    sight=nic("host"),
     needs=frozenset({"neutron"}),
     hinders=frozenset({"move", "start", "rebuild"}),
     reads={

@@ -31,6 +31,7 @@ provided that the volume exists and no other server has it. The root disk of a s
 shows which disks the guest has: check first.
 """
 
+from stackmend.cloud.evidence.sights import disk
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -41,6 +42,7 @@ CHECK = Check(
     message="server {server} has a block device mapping of volume {volume}, {fault}",
     resource=("server", "server"),
     key=("server", "volume", "bdm"),
+    sight=disk("host"),
     needs=frozenset({"cells", "cinder"}),
     hinders=frozenset({"move", "start", "rebuild"}),
     explained_by={"bdm-anomaly": {"server": "server", "volume": "volume"}},

@@ -29,6 +29,7 @@ directory within minutes (rule RW9), so the repair needs consent by name. Ports,
 checks.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 
 CHECK = Check(
@@ -45,6 +46,7 @@ CHECK = Check(
     },
     resource=("server", "server"),
     key=("server", "cell"),
+    sight=guest(),
     needs=frozenset({"nova_api"}),
     hinders=frozenset({"move", "start", "rebuild"}),
     reads={

@@ -23,6 +23,7 @@ start) is the proof, and the finding disappears; or waive it. If it is on the ot
 <server> --host` with that one. Do not start the server before you have checked.
 """
 
+from stackmend.cloud.evidence.sights import unproved
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -33,6 +34,7 @@ CHECK = Check(
     message="server {server} is on {host}, but was launched on {launched_on}, and no record shows how it got there",
     resource=("server", "server"),
     key=("server",),
+    sight=unproved("launched_on"),
     needs=frozenset({"cells"}),
     reads={**idle(), "nova_compute_nodes": {}},
     ages={"idle": 900},

@@ -27,6 +27,7 @@ is dead and the server's row names one that is alive, nothing is changed: use `s
 host, otherwise evacuate or relocate the server. Never delete it to tidy up.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Obstacle, Severity
 from stackmend.tables.views import idle
 
@@ -37,6 +38,7 @@ CHECK = Check(
     message="server {server} is on host {host}, node {node}: {what}",
     resource=("server", "server"),
     key=("server",),
+    sight=guest(),
     reads={**idle(), "nova_compute_nodes": {}, "nova_services": {}},
     untold={
         "no-node": "Nova's API does not list the compute nodes of a host that nova_api does not map: see 'nova-manage"

@@ -5,7 +5,8 @@
 Every ACTIVE binding of the server's ports is on one other host, and its allocation is on that host's provider alone,
 while `instances.host` names a different one, and no move is in progress. A task state `migrating` is ignored if no
 migration is in progress, or only one whose source no longer reports, and two hours have passed. This is evidence from
-databases: a suspicion until the hypervisors have been checked.
+databases: a suspicion until the hypervisors have been checked. `stackmend audit --hosts` does that: if the guest runs
+on Nova's host, and the other was read and has none that runs, the finding is dropped.
 
 ## Why it matters
 Every operation goes to the wrong host: a reboot there starts the guest a second time on the same disk, a delete leaves
@@ -20,12 +21,14 @@ resize; `virsh migrate` by hand; an SQL statement that set the host.
 OS-EXT-SRV-ATTR:host`; `openstack resource provider allocation show <server>`.
 
 ## Repair and its risk
-Only after you have seen the guest running on the other host, and on that one alone: host, node and compute node of the
-server are set and a stale task state is cleared; the migration is settled; allocation, bindings and records follow. If
-the records disagree (a connected volume or the last operation on the guest points elsewhere), nothing is planned. If
-the verdict is wrong, the next start runs the guest twice.
+Only after you have seen the guest running on the other host, and on that one alone (`plan create --hosts` sees to it,
+and `plan apply` looks again): host, node and compute node of the server are set and a stale task state is cleared;
+the migration is settled; allocation, bindings and records follow. If the records disagree (a connected volume or the
+last operation on the guest points elsewhere), nothing is planned. If the verdict is wrong, the next start runs the
+guest twice.
 """
 
+from stackmend.cloud.evidence.sights import whereabouts
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -36,6 +39,7 @@ CHECK = Check(
     message="Nova shows server {server} on {host}, but its ports and its allocation are on {found_host}{left}",
     resource=("server", "server"),
     key=("server",),
+    sight=whereabouts("found_host"),
     needs=frozenset({"neutron", "placement"}),
     hinders=frozenset({"move", "start", "rebuild"}),
     reads={

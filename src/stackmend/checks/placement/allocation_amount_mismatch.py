@@ -23,6 +23,7 @@ the host may turn out to be full. Not compared: disk, which depends on more than
 dedicated CPUs; and servers whose flavor overrides resources (`resources:...`).
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -37,6 +38,7 @@ CHECK = Check(
     },
     resource=("server", "server"),
     key=("server",),
+    sight=guest(),
     needs=frozenset({"placement", "cells"}),
     reads={
         **idle(),

@@ -21,6 +21,7 @@ was restored from an older dump; the server comes from a release that did not al
 host may turn out to be full.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -31,6 +32,7 @@ CHECK = Check(
     message="server {server} is on host {host}, but has no allocation: the scheduler takes its place for free",
     resource=("server", "server"),
     key=("server",),
+    sight=guest(),
     needs=frozenset({"placement", "cells"}),
     hinders=frozenset({"move"}),
     reads={

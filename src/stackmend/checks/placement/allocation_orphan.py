@@ -23,6 +23,7 @@ The consumer's allocations are deleted and the generation of each provider is in
 the host could be overcommitted, so every cell must answer before an allocation is called an orphan.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import EVERY_SERVER, LOST, MARKED, existence
 
@@ -38,6 +39,7 @@ CHECK = Check(
     },
     resource=("consumer", "consumer"),
     key=("consumer",),
+    sight=guest(server="consumer"),
     needs=EVERY_SERVER | {"placement"},
     reads={
         "placement_allocations": {"consumer_id": "consumer"},

@@ -24,6 +24,7 @@ only; nested resources (VGPU, bandwidth, PCI) are left to Nova. An offloaded ser
 server's host is first verified against every record. Nothing is lost either way.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -34,6 +35,7 @@ CHECK = Check(
     message="server {server} is {at}, but has an allocation on {wrong_host}{beside}",
     resource=("server", "server"),
     key=("server", "wrong_provider"),
+    sight=guest(),
     needs=frozenset({"placement", "cells"}),
     hinders=frozenset({"move"}),
     reads={

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from stackmend.cloud.evidence.whereabouts import Evidence, Move, Node, Witness
 from stackmend.model.errors import SourceError
-from stackmend.model.protocols import Live
+from stackmend.model.protocols import Guests, Live
 from stackmend.model.step import Value, Values
 from stackmend.model.values import whole
 from stackmend.tables.views import TERMINAL
@@ -33,8 +33,6 @@ _TELLING = (
 #: states of a domain with the guest in memory
 _RUNNING = frozenset({"running", "paused", "blocked", "pmsuspended"})
 _UNASKED = "could not be asked"
-#: (server UUID, host) -> state of its domain there, "" for none; SourceError if the host does not answer
-Guests = Callable[[str, str], str]
 
 
 def read(live: Live, database: str, server: Values, guests: Guests | None = None) -> Evidence:

@@ -20,7 +20,7 @@ from stackmend.drivers.database.rows import CHUNK, NO_RIGHT, Connections, fetch
 from stackmend.drivers.database.transactions import back_out
 from stackmend.model.errors import SourceError
 from stackmend.model.events import Events
-from stackmend.model.protocols import Api, Reference
+from stackmend.model.protocols import Api, Guests, Reference
 from stackmend.model.snapshot import CELL, cell_database
 from stackmend.model.step import Record, Value, Values
 from stackmend.model.values import whole
@@ -36,7 +36,7 @@ class LiveDatabases:
     """A :class:`stackmend.model.protocols.Live` on the databases at these addresses.
 
     ``errors`` are databases that exist and cannot be reached; ``cells_known``: the list of cells was read; ``api`` is
-    passed on to repairs; ``now`` is the time of a plan that is made again.
+    passed on to repairs, and so is ``guests``; ``now`` is the time of a plan that is made again.
     """
 
     def __init__(
@@ -48,12 +48,13 @@ class LiveDatabases:
         settings: Callable[[str], str | None] = lambda _name: None,
         api: Api | None = None,
         now: str = "",
+        guests: Guests | None = None,
     ) -> None:
         self._connections = Connections(addresses, errors)
         self._databases = {**dict.fromkeys(addresses), **dict.fromkeys(errors)}
         self._cells_known = cells_known
         self._settings = settings
-        self._api = api
+        self._api, self._guests = api, guests
         self._answers: dict[_Key, list[Record]] = {}
         self._ahead: list[Mapping[str, object]] = []
         self._named: dict[str, list[int]] = {}  #: text -> the targets ahead that have it, by number
@@ -66,6 +67,11 @@ class LiveDatabases:
     def api(self) -> Api | None:
         """The services' APIs; None if there is none, or it is not to be used."""
         return self._api
+
+    @property
+    def guests(self) -> Guests | None:
+        """Where guests are, according to hypervisors; None if these were not to be read."""
+        return self._guests
 
     def close(self) -> None:
         """Close all connections."""

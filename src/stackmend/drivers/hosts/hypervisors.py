@@ -16,6 +16,7 @@ from stackmend.drivers.snapshot.shape import schema
 from stackmend.model.errors import SourceError
 from stackmend.model.objects.facts import Domain
 from stackmend.model.protocols import Progress
+from stackmend.model.sight import HostLook
 from stackmend.model.snapshot import Source
 from stackmend.tables.outside import of_service
 from stackmend.tables.outside.hosts import SERVICE
@@ -29,17 +30,6 @@ ReadHost = Callable[[str], Sequence[Domain]]
 Row = dict[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """What was read of one host, and when; ``problem``: why it could not be read."""
-
-    host: str
-    start: str
-    end: str
-    domains: tuple[Domain, ...] = ()
-    problem: str = ""
-
-
 @dataclass(slots=True)
 class Hypervisors:
     """The tables of some hosts (:class:`stackmend.drivers.snapshot.recollect.TableSource`).
@@ -51,7 +41,8 @@ class Hypervisors:
     hosts: Sequence[str]
     at_once: int = AT_ONCE
     _seen: dict[str, set[str]] = field(default_factory=dict)  #: uuid of a domain -> hosts that had it
-    _failed: set[str] = field(default_factory=set)  #: hosts that could not be read when all were
+    _devices: dict[str, set[str]] = field(default_factory=dict)  #: serial of a disk, port of a NIC -> hosts with it
+    _failed: dict[str, HostLook] = field(default_factory=dict)  #: host -> a look that failed
 
     def serves(self, label: str) -> bool:
         """Whether this is one of their tables."""
@@ -64,7 +55,7 @@ class Hypervisors:
         and one that is down would take every other finding with it.
         """
         values = {str(value) for finding in findings for value in finding.values() if value is not None}
-        return HypervisorRead(self, (values & set(self.hosts)) - self._failed)
+        return HypervisorRead(self, (values & set(self.hosts)) - self._failed.keys())
 
     def now(self) -> str:
         """UTC now by this machine's clock."""
@@ -75,10 +66,8 @@ class Hypervisors:
         if not any(map(self.serves, labels)):
             return []
         visits = self.visit(self.hosts, progress)
-        self._failed = {visit.host for visit in visits if visit.problem}
         for visit in visits:
-            for domain in visit.domains:
-                self._seen.setdefault(domain.uuid, set()).add(visit.host)
+            self._remember(visit)
         for label in sorted(of_service(SERVICE)):
             (into / label).mkdir(exist_ok=True)
             parquet.write_table(_table(label, visits), into / label / f"{SERVICE}-0.parquet", compression="lz4")
@@ -88,10 +77,32 @@ class Hypervisors:
         """The hosts that had one of these domains when all were read; all hosts if they were not."""
         return {host for uuid in uuids for host in self._seen.get(str(uuid), ())} if self._seen else set(self.hosts)
 
-    def visit(self, hosts: Iterable[str], progress: Progress) -> list[Visit]:
+    def again(self, names: Iterable[str], progress: Progress) -> dict[str, HostLook]:
+        """A new look at the hosts among these names, and at those that had a domain or device of such a name.
+
+        A host that could not be read before is not asked again: it would take as long as then.
+        """
+        wanted = set(names)
+        hosts = {host for name in wanted for host in self._seen.get(name, set()) | self._devices.get(name, set())}
+        hosts |= wanted.intersection(self.hosts)
+        looks = self.visit(hosts - self._failed.keys(), progress)
+        return {host: self._failed[host] for host in sorted(hosts & self._failed.keys())} | {
+            look.host: look for look in looks
+        }
+
+    def _remember(self, look: HostLook) -> None:
+        if look.problem:
+            self._failed[look.host] = look
+        for domain in look.domains:
+            self._seen.setdefault(domain.uuid, set()).add(look.host)
+            devices = [*(disk.serial for disk in domain.disks), *(nic.port for nic in domain.interfaces)]
+            for device in filter(None, devices):
+                self._devices.setdefault(device, set()).add(look.host)
+
+    def visit(self, hosts: Iterable[str], progress: Progress) -> list[HostLook]:
         """Read these hosts, some at a time."""
         wanted = sorted(set(hosts))
-        found: list[Visit] = []
+        found: list[HostLook] = []
         if not wanted:
             return found
         pool = ThreadPoolExecutor(min(self.at_once, len(wanted)))
@@ -103,13 +114,13 @@ class Hypervisors:
             pool.shutdown(cancel_futures=True)
         return found
 
-    def _visited(self, host: str) -> Visit:
+    def _visited(self, host: str) -> HostLook:
         start = self.now()
         try:
             found = tuple(self.read(host))
         except SourceError as problem:
-            return Visit(host, start, self.now(), problem=problem.message)
-        return Visit(host, start, self.now(), found)
+            return HostLook(host=host, start=start, end=self.now(), problem=problem.message)
+        return HostLook(host=host, start=start, end=self.now(), domains=found)
 
 
 class HypervisorRead:
@@ -117,7 +128,7 @@ class HypervisorRead:
 
     def __init__(self, of: Hypervisors, named: Iterable[str]) -> None:
         self._of, self._named = of, set(named)
-        self._visits: dict[str, Visit] = {}
+        self._visits: dict[str, HostLook] = {}
 
     def read(self, label: str, wanted: Mapping[str, Sequence[object]] | None) -> pa.Table:
         """The rows with these values, read anew; SourceError if a host that may have them cannot be read."""
@@ -147,7 +158,7 @@ def _unseen(what: str, done: int, of: int | None) -> None:
     del what, done, of
 
 
-def _source(visit: Visit) -> Source:
+def _source(visit: HostLook) -> Source:
     rows = {label: len(list(_rows(label, [visit]))) for label in sorted(of_service(SERVICE))}
     return Source(
         database=f"{SERVICE}:{visit.host}",
@@ -159,19 +170,19 @@ def _source(visit: Visit) -> Source:
     )
 
 
-def _table(label: str, visits: Sequence[Visit]) -> pa.Table:
+def _table(label: str, visits: Sequence[HostLook]) -> pa.Table:
     return pa.Table.from_pylist(_rows(label, [one for one in visits if not one.problem]), schema=schema(label))
 
 
-def _rows(label: str, visits: Iterable[Visit]) -> list[Row]:
+def _rows(label: str, visits: Iterable[HostLook]) -> list[Row]:
     return [row for visit in visits for row in _ROWS[label](visit)]
 
 
-def _visits_of(visit: Visit) -> list[Row]:
+def _visits_of(visit: HostLook) -> list[Row]:
     return [{"host": visit.host, "domains": len(visit.domains)}]
 
 
-def _domains_of(visit: Visit) -> list[Row]:
+def _domains_of(visit: HostLook) -> list[Row]:
     return [
         {
             "host": visit.host, "uuid": one.uuid, "name": one.name, "server_name": one.server, "state": one.state,
@@ -182,7 +193,7 @@ def _domains_of(visit: Visit) -> list[Row]:
     ]  # fmt: skip
 
 
-def _interfaces_of(visit: Visit) -> list[Row]:
+def _interfaces_of(visit: HostLook) -> list[Row]:
     return [
         {"host": visit.host, "uuid": one.uuid, "mac": nic.mac.lower(), "target": nic.target, "port_id": nic.port}
         for one in visit.domains
@@ -190,7 +201,7 @@ def _interfaces_of(visit: Visit) -> list[Row]:
     ]
 
 
-def _disks_of(visit: Visit) -> list[Row]:
+def _disks_of(visit: HostLook) -> list[Row]:
     return [
         {
             "host": visit.host, "uuid": one.uuid, "target": disk.target, "kind": disk.kind,
@@ -201,7 +212,7 @@ def _disks_of(visit: Visit) -> list[Row]:
     ]  # fmt: skip
 
 
-_ROWS: Mapping[str, Callable[[Visit], list[Row]]] = {
+_ROWS: Mapping[str, Callable[[HostLook], list[Row]]] = {
     "host_visits": _visits_of,
     "host_domains": _domains_of,
     "host_interfaces": _interfaces_of,

@@ -21,6 +21,7 @@ from stackmend.model.finding import Finding, Row, State, jsonable
 from stackmend.model.plan import Action, Limits, Plan, Unrepaired, row_id
 from stackmend.model.protocols import Live
 from stackmend.model.repair import AlreadySo, CannotRepair, Repair, Steps
+from stackmend.model.sight import HostLook, Sighted
 from stackmend.model.step import (
     ApiCall,
     BumpRow,
@@ -106,7 +107,7 @@ class Planner:
 
     ``absent`` says why steps of a kind of strategy cannot be made here: {"api": "no API is configured"}; ``count``
     gives the number of rows of (database, table); ``foresee`` is called with the targets that a repair will read about;
-    ``describe`` puts API calls into words.
+    ``describe`` puts API calls into words; ``looks`` are hypervisors that were read about the findings.
     """
 
     def __init__(
@@ -122,7 +123,9 @@ class Planner:
         describe: Describe = named,
         waits: Waits = never_waits,
         known: Mapping[str, Repair] | None = None,
+        looks: Mapping[str, HostLook] | None = None,
     ) -> None:
+        self._seen = Sighted(looks or {})
         self._live, self._wishes, self._foresee = live, wishes, foresee
         self._describe, self._waits = describe, waits
         self._cloud, self._now = cloud, now
@@ -241,8 +244,10 @@ class Planner:
                 steps=marked(found.steps, self._waits),
                 why=repair.why,
                 instead=found.instead,
+                seen=finding.hosts.seen if finding.hosts else {},
                 evidence=(
                     *repair.evidence(target, self._live),
+                    *_sighted(finding),
                     *([ways] if not repair.by_name and (ways := _otherwise(finding)) else []),
                 ),
             )
@@ -277,6 +282,8 @@ class Planner:
                 steps = tuple(strategy(target, self._live))
                 if why := taken_along(steps, self._live):
                     raise CannotRepair(why)
+                if self._seen.looks and (why := repair.unless(target, self._live, self._seen, steps)):
+                    raise CannotRepair(f"hypervisors forbid it: {why}")
             except AlreadySo as answer:
                 return _Not(str(answer), done=True)
             except CannotRepair as answer:
@@ -422,6 +429,15 @@ def _otherwise(finding: Finding) -> str:
     """What else can be done about a finding, or ""."""
     check = catalogue.every_check().get(finding.check)
     return check.otherwise.format(**finding.evidence) if check is not None else ""
+
+
+def _sighted(finding: Finding) -> tuple[str, ...]:
+    """What hypervisors showed of a finding, and that the plan is bound to it."""
+    witness = finding.hosts
+    if witness is None:
+        return ()
+    bound = "It is not repaired if they show something else when the plan is applied." if witness.seen else ""
+    return (*(line[:1].upper() + line[1:] + "." for line in witness.lines), *([bound] if bound else []))
 
 
 def asked(repair: Repair, arguments: Mapping[str, object]) -> Finding:

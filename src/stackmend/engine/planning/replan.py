@@ -23,6 +23,7 @@ from stackmend.model.finding import Row
 from stackmend.model.plan import Action, Plan, canonical, step_dict
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
+from stackmend.model.sight import HostLook, Sighted
 from stackmend.model.step import Step
 
 #: (actions with what their checks return now, {} for requests) -> {id of an action: why it would be planned
@@ -61,16 +62,59 @@ def changed_lanes(lanes: Sequence[Lane], answer: Confirmed, again: Again) -> dic
     return {fresh[name]: why for name, why in again(about).items()}
 
 
-def differing(actions: Sequence[tuple[Action, Row]], live: Live, waits: Waits, describe: Describe) -> dict[str, str]:
-    """Id -> why the repair would plan that action differently; unchanged actions are left out."""
+def differing(
+    actions: Sequence[tuple[Action, Row]],
+    live: Live,
+    waits: Waits,
+    describe: Describe,
+    looks: Mapping[str, HostLook] | None = None,
+) -> dict[str, str]:
+    """Id -> why the repair would plan that action differently; unchanged actions are left out.
+
+    ``looks``: the hypervisors on which the actions rest (:attr:`stackmend.model.plan.Action.seen`), read anew.
+    """
+    seen = Sighted(looks or {})
     found = {}
     for action, target in actions:
+        if why := _unlike(action, target, live, seen):
+            found[action.id] = why
+            continue
         again = _steps(action, target, live, waits)
         if isinstance(again, str):
             found[action.id] = again
         elif why := _difference(action.steps, again, describe):
             found[action.id] = why
     return found
+
+
+def unlike(actions: Sequence[tuple[Action, Row]], live: Live, looks: Mapping[str, HostLook]) -> dict[str, str]:
+    """Id -> why what hypervisors show now forbids an action that rests on what they showed."""
+    seen = Sighted(looks)
+    return {action.id: why for action, target in actions if (why := _unlike(action, target, live, seen))}
+
+
+def _unlike(action: Action, target: Row, live: Live, seen: Sighted) -> str:
+    """Why what hypervisors show now forbids an action that rests on what they showed, or ""."""
+    check = catalogue.tabled().get(action.check)
+    if not action.seen or check is None or check.sight is None:
+        return "" if not action.seen else f"findings of {action.check or 'a request'} are not seen on hypervisors"
+    for host in sorted(action.seen):
+        if not seen.read(host):
+            problem = seen.looks[host].problem if host in seen.looks else "it was not asked"
+            return f"it rests on what hypervisor {host} showed, which cannot be read now: {problem}"
+    shown = check.sight.shown(target, seen)
+    other = [
+        f"hypervisor {host} showed when this was planned: {was}; it shows now: {now}"
+        for host, was in sorted(action.seen.items())
+        if (now := shown.get(host, "nothing of it")) != was
+    ]
+    if other:
+        return "; ".join(other)
+    try:
+        why = catalogue.repairs()[action.repair].unless(target, live, seen, action.steps)
+    except SourceError as problem:
+        return f"it could not be planned again: {problem.message}"
+    return f"hypervisors forbid it: {why}" if why else ""
 
 
 def _steps(action: Action, target: Row, live: Live, waits: Waits) -> tuple[Step, ...] | str:

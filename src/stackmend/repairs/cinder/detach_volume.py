@@ -39,11 +39,13 @@ from stackmend.model.operations.block_storage import BeginDetaching, DeleteAttac
 from stackmend.model.operations.compute import DetachVolume
 from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.sight import Sighted
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import ExpectNone, Manual, Record, Risk, Step, Values, writes
+from stackmend.model.step import ApiCall, ExpectNone, Manual, Record, Risk, Step, Values, writes
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded, shown
 from stackmend.repairs.common import idle, no_such_server, quiet, settled
+from stackmend.repairs.sighted import users_left
 from stackmend.repairs.volume_rows import drop_mapping, soft_delete, soft_delete_all, status_set
 
 _GONE = frozenset({"deleted-server", "unknown-server"})
@@ -222,6 +224,14 @@ def _hosts(pairs: Sequence[ServerVolume]) -> str:
     return ", ".join(sorted(found)) or "unknown"
 
 
+def unless(target: Row, live: Live, seen: Sighted, steps: Sequence[Step]) -> str:
+    """A guest that runs has the volume and keeps no attachment, unless Nova takes the disk from it first."""
+    by_nova = {s.operation.server for s in steps if isinstance(s, ApiCall) and isinstance(s.operation, DetachVolume)}
+    reading = attachments.read(live, target["volume"])
+    gone = {pair.server.uuid for pair in _chosen(target, reading)} - by_nova
+    return users_left(live, seen, reading.volume, gone)
+
+
 REPAIR = Repair(
     name="detach-volume",
     risk=Risk.UNSAFE,
@@ -237,6 +247,7 @@ REPAIR = Repair(
         {"mapping-gone", "attachment-gone", "attachment-ending", "both-gone", "taken-but-unattached", *_GONE}
         | {"attaching-unmapped", "attaching-alone", "attaching-nothing", "reserved-unmapped"}
     ),
+    unless=unless,
     strategies={"api": api, "db": db},
     why="a guest that still has the disk keeps writing to a volume that Cinder may give to another server;"
     " no database shows which disks the guest has",

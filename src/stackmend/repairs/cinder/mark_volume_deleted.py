@@ -39,6 +39,7 @@ from stackmend.model.step import DeleteRow, ExpectNone, ExpectRow, Manual, Recor
 from stackmend.repairs.calls import api_of, chosen, guarded, shown
 from stackmend.repairs.cinder import _deletion
 from stackmend.repairs.common import change, idle, no_such_server
+from stackmend.repairs.sighted import volume_used
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -144,6 +145,7 @@ REPAIR = Repair(
     resource="volume",
     checks=("volume-stuck-error-deleting", "volume-deleted-incompletely"),
     codes=frozenset({"back-end-refused", "live-attachments"}),
+    unless=volume_used,
     strategies={"api": api, "db": db},
     why="the record is the only pointer to the data: verify that the back end has none; the key of an encrypted volume"
     " is already deleted",

@@ -33,6 +33,7 @@ from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded, shown
 from stackmend.repairs.common import idle, live_server, made_by_owner, no_such_server
 from stackmend.repairs.ports import CHILDREN, delete, free, told_to_ovn
+from stackmend.repairs.sighted import nic_or_guest
 
 #: tag of a port that was freed because its creator is unknown
 TAG = "stackmend-unbound"
@@ -133,6 +134,7 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     resource="port",
     checks=("port-without-server", "extra-ports-on-server"),
+    unless=nic_or_guest,
     strategies={"api": api, "db": db},
     why="the address of a deleted port returns to the pool and may be given to another port",
 )

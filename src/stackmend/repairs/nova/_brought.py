@@ -33,7 +33,9 @@ def brought(live: Live, database: str, server: Record, seen: Evidence, place: No
     yield from still(database, server, *(("updated_at",) if seen.stuck else ()))
     yield from first
     yield from rest
-    yield Manual(text=f"Check that the guest runs on {place.host} and nowhere else: virsh list --all --uuid")
+    if seen["guest"].places != frozenset({place.id}):
+        # if hypervisors showed it, the plan is bound to that
+        yield Manual(text=f"Check that the guest runs on {place.host} and nowhere else: virsh list --all --uuid")
 
 
 def _row(live: Live, database: str, server: Record, seen: Evidence, place: Node) -> Iterator[Step]:

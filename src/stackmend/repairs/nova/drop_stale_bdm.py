@@ -38,6 +38,7 @@ from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded
 from stackmend.repairs.common import idle, the_server
 from stackmend.repairs.network_info import compute_version
+from stackmend.repairs.sighted import disk_used
 from stackmend.repairs.volume_rows import drop_mapping, status_set
 
 #: ``services.version`` of the first nova-compute that certainly drops them: 2023.2 does too, but 2023.1 has its version
@@ -147,6 +148,7 @@ REPAIR = Repair(
     name="drop-stale-bdm",
     risk=Risk.UNSAFE,
     checks=("nova-bdm-cinder-detached",),
+    unless=disk_used,
     strategies={"api": api, "db": db},
     why="a guest that still has the disk loses it at its next hard reboot (through the API: now), and until then writes"
     " to a volume that another server may have or get",

@@ -38,6 +38,7 @@ from stackmend.repairs.calls import SERVER, api_of, guarded
 from stackmend.repairs.common import change, idle, marked_deleted, the_server
 from stackmend.repairs.lost_ports import not_wholesale
 from stackmend.repairs.network_info import parsed, serialised
+from stackmend.repairs.sighted import nic_used
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -109,6 +110,7 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     checks=("info-cache-stale-port",),
     codes=frozenset({"gone", "not of this server"}),
+    unless=nic_used,
     strategies={"api": api, "db": db},
     why="a guest that still has the NIC loses it at its next reboot at the latest, and its last record is removed",
 )

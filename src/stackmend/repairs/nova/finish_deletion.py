@@ -23,6 +23,7 @@ from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectRow, Risk, Step
 from stackmend.repairs.deletion import children, mapping, mark
+from stackmend.repairs.sighted import guest_runs
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -54,6 +55,7 @@ REPAIR = Repair(
     name="finish-deletion",
     risk=Risk.UNSAFE,
     checks=("server-deleted-incompletely",),
+    unless=guest_runs,
     strategies={"db": db},
     no_api="no API shows a server that is marked deleted",
     why="Nova then sees the deletion: if the row has cleaned = 0, the host removes the server's disks",

@@ -38,6 +38,7 @@ from stackmend.model.values import whole
 from stackmend.repairs.common import quiet, the_server
 from stackmend.repairs.nova._brought import brought
 from stackmend.repairs.nova._relocation import without_node
+from stackmend.repairs.sighted import not_found_there
 from stackmend.repairs.whereabouts import evidence, place_of, weighed
 
 
@@ -98,6 +99,7 @@ REPAIR = Repair(
     name="set-server-host",
     risk=Risk.UNSAFE,
     checks=("server-wrong-host",),
+    unless=not_found_there,
     strategies={"db": db},
     evidence=evidence,
     no_api="no API shows where the guest is if Nova's record is wrong",

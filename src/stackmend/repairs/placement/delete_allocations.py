@@ -27,6 +27,7 @@ from stackmend.model.step import BumpRow, DeleteRow, Risk, Step, Value
 from stackmend.repairs import calls
 from stackmend.repairs.calls import api_of
 from stackmend.repairs.common import live_server, no_such_server
+from stackmend.repairs.sighted import guest_runs
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -76,5 +77,6 @@ REPAIR = Repair(
     },
     resource="consumer",
     checks=("allocation-orphan",),
+    unless=guest_runs,
     strategies={"api": api, "db": db},
 )

@@ -21,6 +21,7 @@ AND n.deleted = 0 WHERE i.uuid = '<server>';`
 online_data_migrations` fills it.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -31,6 +32,7 @@ CHECK = Check(
     message="server {server} on host {host} has compute_id {compute_id}, but its compute node is {right}",
     resource=("server", "server"),
     key=("server",),
+    sight=guest(),
     needs=frozenset({"cells"}),
     reads={**idle(), "nova_compute_nodes": {}},
     ages={"idle": 900},

@@ -33,6 +33,7 @@ allocation that the migration holds is a finding of its own (`allocation-orphan`
 migration `confirmed` by hand: nobody cleans up its source then.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import LAST_SEEN, idle
 
@@ -49,6 +50,7 @@ CHECK = Check(
     },
     resource=("server", "server"),
     key=("server", "migration"),
+    sight=guest("host", "source"),
     reads={**idle(), "nova_services": {}},
     ages={"idle": 900, "grace": 3600, "stuck": 7200, "long": 21600, "alive": 600},
     lasting=frozenset({"grace", "stuck", "long", "alive"}),

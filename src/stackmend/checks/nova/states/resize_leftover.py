@@ -34,6 +34,7 @@ refused: the old flavor may be needed to revert the resize. Setting the state wi
 removes nothing.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
 
@@ -49,6 +50,7 @@ CHECK = Check(
     },
     resource=("server", "server"),
     key=("server",),
+    sight=guest(),
     needs=frozenset({"cells"}),
     reads={**idle(), "nova_instance_extra": {"instance_uuid": "server"}},
     ages={"idle": 3600},

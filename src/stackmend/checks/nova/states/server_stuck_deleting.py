@@ -29,6 +29,7 @@ more; if its host is down, Nova then deletes it without the host. Do not force a
 get there: the guest runs on, on disks that may be given to others.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Obstacle, Severity
 from stackmend.tables.views import LAST_SEEN
 
@@ -45,6 +46,7 @@ CHECK = Check(
     },
     resource=("server", "server"),
     key=("server",),
+    sight=guest(),
     reads={
         "nova_instances": {"uuid": "server"},
         "nova_instance_actions": {"instance_uuid": "server"},

@@ -36,6 +36,7 @@ restart it: when it starts, it knows that nothing is in progress. Never reset a 
 know where its guest is: there may be two copies.
 """
 
+from stackmend.cloud.evidence.sights import guest
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import LAST_SEEN, idle
 
@@ -53,6 +54,7 @@ CHECK = Check(
     },
     resource=("server", "server"),
     key=("server",),
+    sight=guest(),
     reads={**idle(), "nova_services": {}},
     ages={"quick": 900, "grace": 7200, "long": 21600, "alive": 600},
     lasting=frozenset({"quick", "grace", "long", "alive"}),

@@ -24,6 +24,7 @@ from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Record, Risk, Step, Values
 from stackmend.repairs.common import change, idle, quiet, the_server
+from stackmend.repairs.sighted import elsewhere
 
 _CONTEXT = "migration_context"
 
@@ -65,6 +66,7 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     why="if the disk in use is the one in <server>_resize, nothing in Nova tells any more which flavor it had",
     checks=("resize-leftover",),
+    unless=elsewhere,
     strategies={"db": db},
     no_api="no API shows these columns, and setting the state of a server leaves them",
 )

@@ -27,6 +27,7 @@ from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Record, Risk, Step
 from stackmend.repairs.common import at_rest, change, quiet, the_server
 from stackmend.repairs.nova._relocation import silent
+from stackmend.repairs.sighted import elsewhere
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -67,6 +68,7 @@ REPAIR = Repair(
     why="a nova-compute that only lost its connection may still be working on the server",
     checks=("server-stuck-task-state",),
     codes=frozenset({"host-down", "no-host"}),
+    unless=elsewhere,
     strategies={"db": db},
     no_api="os-resetState sets the vm_state as well: only in the row does it stay what it was",
 )

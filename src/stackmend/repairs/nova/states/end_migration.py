@@ -25,6 +25,7 @@ from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Record, Risk, Step
 from stackmend.repairs.common import change, quiet, the_server
+from stackmend.repairs.sighted import elsewhere
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -63,6 +64,7 @@ REPAIR = Repair(
     why="if the guest is on the other host after all, no record in progress says so any more",
     checks=("migration-stuck",),
     codes=frozenset({"abandoned"}),
+    unless=elsewhere,
     strategies={"db": db},
     no_api="Nova's API ends a migration only while its server is migrating",
 )
