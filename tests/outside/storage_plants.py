@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can be wrong between Cinder, Nova and their back ends, and what only looks so.
 
-Each plant returns the key of the finding expected. Two public reports stand behind them: images that were left in a
-pool after rows were deleted, and volumes of another cloud in the same pool.
+Each plant returns the key of the finding expected.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from stackmend.engine.auditing.ask import parameters
 from stackmend.engine.auditing.statements import tables_read
 from stackmend.model.snapshot import Manifest
 from stackmend_lab.cloud import build
+from stackmend_lab.growing import grow
 
-from ..properties.grown import grow
 from ..properties.test_scope import Landscape, percent, violations
 from .storage_plants import FOLDERS, LOOK_ALIKES, PLANTS
 from .test_storage_checks import built_depot, configured

@@ -99,6 +99,8 @@ class Action:
     def as_dict(self) -> dict[str, object]:
         """JSON values; the inverse of :func:`action_of`."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if not self.seen:
+            del values["seen"]  # plans of before this word have another hash with it
         return values | {
             "key": dict(self.key),
             "target": dict(self.target),
@@ -107,8 +109,8 @@ class Action:
             "statements": list(self.statements),
             "slots": list(self.slots),
             "evidence": list(self.evidence),
-            "seen": dict(self.seen),
             "irreversible": self.irreversible,
+            **({"seen": dict(self.seen)} if self.seen else {}),
         }
 
 
@@ -237,7 +239,7 @@ def step_dict(step: Step) -> dict[str, object]:
             "waits": step.waits,
         }
     found: dict[str, object] = {"kind": step.kind}
-    for name in step.__dataclass_fields__:
+    for name in (one.name for one in fields(step)):
         value = getattr(step, name)
         if isinstance(value, Mapping):
             value = dict(value)

@@ -161,7 +161,7 @@ def test_a_real_volume_group_is_read(group: str) -> None:
 
 
 def test_what_lvs_said_once_is_read_alike(tmp_path: Path) -> None:
-    """A snapshot knows its volume, a device that is open says so; a recorded answer is read where there is no lvm2."""
+    """A snapshot knows its volume, a device that is open says so. Written by hand: no device-mapper makes any here."""
     row = {"lv_size": "4194304", "lv_time": "2026-11-30 15:58:21 +0100", "lv_device_open": "", "origin": ""}
     lv = [
         {**row, "lv_name": f"volume-{ONE}", "lv_device_open": "open"},

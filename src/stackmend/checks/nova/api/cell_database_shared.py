@@ -30,6 +30,12 @@ differently written URLs lead to one database, the audit says so and is incomple
 
 from stackmend.model.check import Check, Severity
 
+#: parts of the way out, as texts of SQL
+_CHANGE = "'nova-manage cell_v2 update_cell --cell_uuid '"
+_SET = "'UPDATE nova_api.instance_mappings SET cell_id = '"
+_SLOWLY = "' ORDER BY id LIMIT 10000, again and again until no row changes'"
+_RESTART = "'; then restart nova-api, nova-scheduler and the conductors'"
+
 CHECK = Check(
     name="cell-database-shared",
     catalogue="C14",
@@ -47,7 +53,7 @@ CHECK = Check(
     reads={"nova_api_cell_mappings": {}, "nova_api_host_mappings": {}, "nova_api_servers_of_twins": {}},
     by_hand="{way}",
     settle=False,
-    sql="""
+    sql=f"""
         WITH hosts AS (
             SELECT cell_id, COUNT(*) AS hosts FROM nova_api_host_mappings GROUP BY cell_id
         ), mapped AS (
@@ -69,39 +75,33 @@ CHECK = Check(
               FROM mapped t
               JOIN mapped o ON o.id = t.first_id AND o.id <> t.id
               JOIN cells c ON c.id = t.id
-        ), moves AS (
-            SELECT t.*, 'UPDATE nova_api.instance_mappings SET cell_id = ' AS setting,
-                   ' ORDER BY id LIMIT 10000, again and again until no row changes' AS slowly,
-                   'nova-manage cell_v2 update_cell --cell_uuid ' AS changing,
-                   '; then restart nova-api, nova-scheduler and the conductors' AS restart
-              FROM twins t
         )
         SELECT t.uuid, t.cell, t.other, t.servers, t.hosts, t.code,
                CASE t.code
                     WHEN 'cell0'
-                    THEN 'if cell0 had a database of its own before, give it that one: ' || t.changing
+                    THEN 'if cell0 had a database of its own before, give it that one: ' || {_CHANGE}
                          || '00000000-0000-0000-0000-000000000000 --database_connection URL --transport-url none:///'
-                         || t.restart || '. If not, make a database for cell0 and give it the schema (nova-manage'
+                         || {_RESTART} || '. If not, make a database for cell0 and give it the schema (nova-manage'
                          || ' --config-file FILE db sync --local_cell, FILE with its URL); map the servers of cell0,'
-                         || ' whose rows stay here, to ' || t.no_zero_cell || ': ' || t.setting
-                         || CAST(t.no_zero AS VARCHAR) || ' WHERE cell_id = ' || CAST(t.zero AS VARCHAR) || t.slowly
+                         || ' whose rows stay here, to ' || t.no_zero_cell || ': ' || {_SET}
+                         || CAST(t.no_zero AS VARCHAR) || ' WHERE cell_id = ' || CAST(t.zero AS VARCHAR) || {_SLOWLY}
                          || '; then give it that one likewise'
                     WHEN 'empty'
                     THEN 'nova-manage cell_v2 delete_cell --cell_uuid ' || t.uuid || ', without --force, or, if it'
-                         || ' should have a database of its own, ' || t.changing || t.uuid
-                         || ' --database_connection URL --transport-url URL' || t.restart
+                         || ' should have a database of its own, ' || {_CHANGE} || t.uuid
+                         || ' --database_connection URL --transport-url URL' || {_RESTART}
                     WHEN 'former'
                     THEN 'if ' || t.other || ' is the former mapping of it: nova-manage cell_v2 delete_cell'
-                         || ' --cell_uuid ' || t.other_uuid || ', without --force' || t.restart
-                    ELSE 'if it should have a database of its own: ' || t.changing || t.uuid
+                         || ' --cell_uuid ' || t.other_uuid || ', without --force' || {_RESTART}
+                    ELSE 'if it should have a database of its own: ' || {_CHANGE} || t.uuid
                          || ' --database_connection URL --transport-url URL. If it is ' || t.other
                          || ' mapped twice, see that the queue of cell ' || t.other_uuid || ' is the right one'
                          || ' (nova-manage cell_v2 list_cells --verbose), and move what is mapped here to it: UPDATE'
                          || ' nova_api.host_mappings SET cell_id = ' || CAST(t.other_id AS VARCHAR)
-                         || ' WHERE cell_id = ' || CAST(t.id AS VARCHAR) || '; ' || t.setting
-                         || CAST(t.other_id AS VARCHAR) || ' WHERE cell_id = ' || CAST(t.id AS VARCHAR) || t.slowly
+                         || ' WHERE cell_id = ' || CAST(t.id AS VARCHAR) || '; ' || {_SET}
+                         || CAST(t.other_id AS VARCHAR) || ' WHERE cell_id = ' || CAST(t.id AS VARCHAR) || {_SLOWLY}
                          || '; nova-manage cell_v2 delete_cell --cell_uuid ' || t.uuid
-                         || ', without --force, which would delete the mappings of servers' || t.restart
+                         || ', without --force, which would delete the mappings of servers' || {_RESTART}
                END AS way
-          FROM moves t""",
+          FROM twins t""",
 )
