@@ -21,7 +21,7 @@ SHELL_SCRIPTS = $(wildcard scripts/*.sh src/stackmend/hosts/scripts/*.sh)
 # tests begin hundreds of programs: none of them is to compile the source anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test test-lab attack soak lint bench bench-diagnose docs services clean
+.PHONY: help demo check test test-long test-lab attack soak lint bench bench-diagnose docs services clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,10 @@ check: ## a first answer to a change: ruff, mypy, the layers, and the tests that
 test: ## the tests, on a private MariaDB, the services' own migrations, and a real control plane; TESTS="tests/cli -k plan" for some
 	@scripts/setup.sh test
 	@scripts/timed.sh "the tests" .uv/test/bin/python -m pytest -n $(JOBS) --maxprocesses 8 -m "not long" $(TESTS)
+
+test-long: ## what make test leaves out for its length and needs no lab: every look-alike, hundreds of seeds; TESTS="-k audits" for some
+	@scripts/setup.sh test
+	@scripts/timed.sh "the long tests" .uv/test/bin/python -m pytest -n $(JOBS) --maxprocesses 8 -m "long and not lab" $(TESTS)
 
 test-lab: ## the tests that use a real control plane, also those that move whole hosts for many minutes; TESTS="-k volume" for some
 	@scripts/setup.sh test
