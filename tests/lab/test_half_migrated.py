@@ -104,7 +104,7 @@ def reading(service: str, table: str) -> tuple[str, ...]:
     new = {name for name, check in known.items() if labels & check.reads.keys()}
     while new:
         found |= new
-        new = {root for name in new for root in known[name].explained_by} - found
+        new = ({root for name in new for root in known[name].explained_by} & known.keys()) - found
     return tuple(sorted(found))
 
 
