@@ -404,3 +404,24 @@ def test_sqlite_gives_text_that_is_none_as_bytes(on_sqlite: Place) -> None:
     found = on_sqlite.dialect.select(connection, "SELECT CAST(x'ff61' AS TEXT), 'a', NULL, x'00', 1.5")
     connection.close()
     assert found == [(b"\xff\x61", "a", None, b"\x00", 1.5)]
+
+
+def test_a_table_that_the_server_cannot_open_is_no_absent_one(on_mariadb: Place, mariadb: MariaDB) -> None:
+    """information_schema leaves it out with a warning; here that is an error. A table without a key is none."""
+    on_mariadb.raw("CREATE TABLE whole (id INT)")
+    on_mariadb.raw("CREATE TABLE harmed (id INT PRIMARY KEY)")
+    file = mariadb.folder / "data" / "dialects" / "harmed.frm"
+    sane = file.read_bytes()
+    connection = on_mariadb.reading()
+    try:
+        assert on_mariadb.dialect.introspect(connection)["whole"].key == ()
+        file.write_bytes(b"no table")
+        on_mariadb.raw("FLUSH TABLES")
+        with pytest.raises(SourceError, match="the server does not describe harmed") as caught:
+            on_mariadb.dialect.introspect(connection)
+        assert "CHECK TABLE" in caught.value.hint
+    finally:
+        connection.close()
+        file.write_bytes(sane)
+        on_mariadb.raw("FLUSH TABLES")
+        on_mariadb.raw("DROP TABLE whole, harmed")

@@ -7,7 +7,7 @@ Rows are written and looked up through PyMySQL. Whole tables are streamed throug
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
@@ -132,11 +132,14 @@ class MySQL:
                     hidden.setdefault(table, set()).add(column)
         keys: dict[str, list[str]] = {}
         references: dict[str, dict[str, list[tuple[str, str, str]]]] = {}
-        for table, constraint, column, parent, parent_column in self.select(connection, _USAGE, [schema]):
+        usage = self.select(connection, _USAGE, [schema])
+        for table, constraint, column, parent, parent_column in usage:
             if constraint == "PRIMARY":
                 keys.setdefault(table, []).append(column)
             elif parent:
                 references.setdefault(table, {}).setdefault(constraint, []).append((column, parent, parent_column))
+        named = {row[0] for row in usage}
+        self._require_all(connection, schema, counts.keys() - columns.keys(), columns.keys() - named)
         return {
             table: TableInfo(
                 names,
@@ -147,6 +150,30 @@ class MySQL:
             )
             for table, names in columns.items()
         }
+
+    def _require_all(self, connection: Connection, schema: str, bare: Set[str], keyless: Set[str]) -> None:
+        """SourceError if the server left out what it could not look up: of that, information_schema only warns.
+
+        It happens to a table whose file is damaged, and to any while a node of a cluster is in trouble: the columns of
+        the one would be missing, and no key or reference of the other would be known.
+        """
+        lost = set(bare)
+        for table in sorted(keyless):  # hardly any table of the services has no key
+            try:
+                shown = self.select(connection, f"SHOW KEYS FROM {self.quote(schema)}.{self.quote(table)}")
+            except SourceError as problem:
+                cause = problem.__cause__
+                if not isinstance(cause, pymysql.MySQLError) or cause.args[0] not in DENIED:
+                    raise
+            else:
+                lost |= {table for row in shown if row[2] == "PRIMARY"}
+        if lost:
+            address = getattr(connection, "address", None)
+            raise SourceError(
+                f"{address.redacted if address else schema} cannot be read: the server does not describe"
+                f" {', '.join(sorted(lost))}",
+                "Try again; if it is the same, CHECK TABLE and the server's error log say what is wrong with it.",
+            )
 
     def sight(self, connection: Connection, database: str | None = None) -> Visibility:
         """What the grants of the account, and of its active role, allow it to see."""
