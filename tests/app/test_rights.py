@@ -133,15 +133,15 @@ def _hold(report: Report, whole: Report, database: str, table: str) -> None:
     assert [f.message for f in report.findings if f.fingerprint not in before] == []
     cells = (table, database) == ("cell_mappings", "nova_api")
     labels = labels_of(database, table)
-    if not any(part.bulk for label in labels for part in tables()[label]):
-        # read of the objects of findings alone, and it can only speak for them: who found nothing has not asked
-        asking = {finding.check for finding in whole.findings}
-    else:
-        asking = set(catalogue.checks())
+    bulk = {label for label in labels if any(part.bulk for part in tables()[label])}
+    # the rest is read of the objects of findings alone, and can only speak for them: who found nothing has not asked
+    asking = {finding.check for finding in whole.findings}
     needing = {
         name
         for name, check in catalogue.checks().items()
-        if name in asking and (check.reads.keys() & labels or (cells and check.reads.keys() & OF_CELLS))
+        if check.reads.keys() & bulk
+        or (name in asking and check.reads.keys() & labels)
+        or (cells and check.reads.keys() & OF_CELLS)
     }
     silent = {name for name, r in report.checks.items() if r.outcome is CheckOutcome.INCOMPLETE}
     assert needing <= silent, f"{table} of {database} is hidden, and {needing - silent} say nothing of it"

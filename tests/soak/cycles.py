@@ -220,6 +220,9 @@ class Soak:
         result, error = ended["result"], ended["error"]
         self.figures[f"processes that {do}"] += 1
         self.figures["processes killed"] += bool(ended["signal"])
+        if result is None and not ended["signal"] and not error:
+            self._violated([f"{do} ended with a traceback"])
+            return False
         shown = f"signal {ended['signal']}" if ended["signal"] else error[1] if error else (
             f"exit {result['exit']}, {result['done']} done, {result['stale']} stale, {result['failed']} failed,"
             f" {result['in_doubt']} in doubt"
