@@ -152,28 +152,19 @@ class MySQL:
         }
 
     def _require_all(self, connection: Connection, schema: str, bare: Set[str], keyless: Set[str]) -> None:
-        """SourceError if the server left out what it could not look up: of that, information_schema only warns.
-
-        It happens to a table whose file is damaged, and to any while a node of a cluster is in trouble: the columns of
-        the one would be missing, and no key or reference of the other would be known.
-        """
+        """SourceError if information_schema left out what the server could not open: of that it only warns."""
         lost = set(bare)
         for table in sorted(keyless):  # hardly any table of the services has no key
             try:
                 shown = self.select(connection, f"SHOW KEYS FROM {self.quote(schema)}.{self.quote(table)}")
             except SourceError as problem:
-                cause = problem.__cause__
-                if not isinstance(cause, pymysql.MySQLError) or cause.args[0] not in DENIED:
+                if getattr(problem.__cause__, "args", (0,))[0] not in DENIED:
                     raise
             else:
                 lost |= {table for row in shown if row[2] == "PRIMARY"}
         if lost:
-            address = getattr(connection, "address", None)
-            raise SourceError(
-                f"{address.redacted if address else schema} cannot be read: the server does not describe"
-                f" {', '.join(sorted(lost))}",
-                "Try again; if it is the same, CHECK TABLE and the server's error log say what is wrong with it.",
-            )
+            what = f"{schema} cannot be read: the server does not describe {', '.join(sorted(lost))}"
+            raise SourceError(what, "Try again; if it is the same, CHECK TABLE and the server's log say what is wrong.")
 
     def sight(self, connection: Connection, database: str | None = None) -> Visibility:
         """What the grants of the account, and of its active role, allow it to see."""
