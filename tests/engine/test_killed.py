@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from stackmend.app import plans
+from stackmend.engine.running.lanes import last_entries
 from stackmend.model.errors import Exit
 from stackmend.model.journal import RunState
+from stackmend.model.step import BumpRow, StepState
 from stackmend_lab.mariadb import MariaDB
 
 from ..support.damaged_cloud import Ground, Mortal, damaged, ground, unasked
@@ -130,6 +132,36 @@ def test_killed_at_any_write_of_an_undo(land: Landscape) -> None:
         again = here.run("undo" if run.id == first else "resume", run.id)
         assert again["result"]["exit"] == Exit.CLEAN, (number, when, again)
         assert here.cloud.dump() == land.planted, (number, when)
+
+
+def test_an_undo_whose_commit_was_not_noted_knows_its_counters(land: Landscape) -> None:
+    """The resume records what the undo left in each counter, not what counting on would have left."""
+    here = land.here
+    first = land.repaired()
+    writes = here.run("undo", first)["writes"]
+    # the commit is between an intent and the next write
+    deaths = [number + 1 for number, name in enumerate(writes, 1) if name == "note intent"]
+    seen = 0
+    for number in deaths:
+        first = land.repaired()
+        assert here.run("undo", first, deadly=number, when="before")["signal"] == signal.SIGKILL
+        run = here.last()
+        assert run is not None
+        assert here.run("resume", run.id)["result"]["exit"] == Exit.CLEAN
+        with here.journal() as journal:
+            last = last_entries(journal.entries(run.id))
+            steps = [step for action in journal.actions(run.id) for step in action.steps]
+        lowest: dict[tuple[str, str, str], tuple[int, BumpRow]] = {}
+        for step, entry in ((steps[n], entry) for n, entry in last.items()):
+            if isinstance(step, BumpRow) and step.left is not None and entry.state is StepState.DONE and entry.image:
+                spot, value = (step.database, step.table, str(step.pk)), int(entry.image["value"])
+                lowest[spot] = min(lowest.get(spot, (value, step)), (value, step), key=lambda pair: pair[0])
+        for value, step in lowest.values():
+            where = " AND ".join(f"{column} = :{column}" for column in step.pk)
+            sql = f"SELECT {here.cloud.quoted(step.column)} AS n FROM {here.cloud.quoted(step.table)} WHERE {where}"
+            assert [row["n"] for row in here.cloud.rows(step.database, sql, step.pk)] == [value], (number, step)
+            seen += 1
+    assert seen > 0
 
 
 def test_killed_twice(land: Landscape) -> None:

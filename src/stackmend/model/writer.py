@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from stackmend.model.journal import JournalEntry
-from stackmend.model.step import RowStep, StepState
+from stackmend.model.step import BumpRow, RowStep, StepState
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,23 @@ class Group:
     database: str
     steps: tuple[RowStep, ...]
     numbers: tuple[int, ...]  #: of the steps in the run
+
+
+def counted(groups: Iterable[Group], images: Mapping[int, Mapping[str, Any] | None]) -> dict[int, int]:
+    """Step -> the value that it left in its counter, if the transaction of these groups was committed.
+
+    ``images``: of the intents, with the value that each found. An undo subtracts what nobody has counted on since, and
+    else counts on itself.
+    """
+    ours: dict[tuple[object, ...], int] = {}
+    found = {}
+    for step, number in ((s, n) for group in groups for s, n in zip(group.steps, group.numbers, strict=True)):
+        value = (images.get(number) or {}).get("value")
+        if isinstance(step, BumpRow) and isinstance(value, int):
+            spot = (step.database, step.table, tuple(sorted(step.pk.items())), step.column)
+            is_taken_back = step.left is not None and value == ours.get(spot, step.left)
+            found[number] = ours[spot] = value + (-step.by if is_taken_back else step.by)
+    return found
 
 
 class GroupResult(NamedTuple):

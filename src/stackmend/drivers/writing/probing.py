@@ -14,7 +14,7 @@ from stackmend.drivers.database.rows import Connections, fetch
 from stackmend.drivers.writing.batch import Pk, RowImage
 from stackmend.model.journal import JournalEntry
 from stackmend.model.step import BumpRow, DeleteRow, InsertRow, Record, StepState, UpdateRow
-from stackmend.model.writer import Group, GroupResult
+from stackmend.model.writer import Group, GroupResult, counted
 
 _Image = Mapping[str, Any] | None
 #: a row of a group: its table, the identifying columns, their values
@@ -49,6 +49,7 @@ class Probe:
 
     def __init__(self, connections: Connections, groups: Sequence[Group], images: Mapping[int, _Image]) -> None:
         self._connections, self._groups, self._images = connections, groups, images
+        self._counted = counted(groups, images)
         self._rows: dict[_Row, list[Record]] = {}
 
     def verdicts(self) -> list[GroupResult]:
@@ -118,31 +119,18 @@ class Probe:
     def _spans(self, nets: Sequence[_Net]) -> dict[tuple[_Row, str], tuple[int, int]]:
         """The value of each counter before the transaction, and after all of it."""
         found: dict[tuple[_Row, str], tuple[int, int]] = {}
-        for net in nets:
-            for row, step, number in net.counts:
-                image = self._images.get(number)
-                if image and isinstance(image.get("value"), int):
-                    value = image["value"]
-                    delta = step.by if step.left is None else self._undo_delta(row, step, value, found)
-                    first = found.get((row, step.column), (value, 0))[0]
-                    found[row, step.column] = (first, value + delta)
+        for row, step, number in (count for net in nets for count in net.counts):
+            if number in self._counted:
+                first = found.get((row, step.column), ((self._images[number] or {})["value"], 0))[0]
+                found[row, step.column] = (first, self._counted[number])
         return found
-
-    @staticmethod
-    def _undo_delta(row: _Row, step: BumpRow, value: int, found: Mapping[tuple[_Row, str], tuple[int, int]]) -> int:
-        """Decided as in the writer: subtract if the counter is as it was left, else add."""
-        ours = found[row, step.column][1] if (row, step.column) in found else step.left
-        return -step.by if value == ours else step.by
 
     def _outcome(self, number: int, step: Any) -> RowImage | None:
         if isinstance(step, InsertRow):
             key = self._connections.table(step.database, step.table).key
             found = self._rows[_place(step, step.key)][0]
             return {"pk": {column: found[column] for column in key}}
-        image = self._images.get(number)
-        if isinstance(step, BumpRow) and image:
-            return {"value": image["value"] + step.by}
-        return None
+        return {"value": self._counted[number]} if number in self._counted else None
 
 
 def _place(step: Any, values: Mapping[str, Any], connections: Connections | None = None) -> _Row:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from stackmend.engine.running.lanes import Call, Lane, intents, lanes, last_entries
 from stackmend.engine.running.runner import Tools
@@ -14,7 +13,7 @@ from stackmend.model.journal import JournalEntry, RunRecord
 from stackmend.model.plan import Action
 from stackmend.model.step import ApiCall, BumpRow, HostCommand, InsertRow, StepState, writes
 from stackmend.model.values import whole
-from stackmend.model.writer import Group, GroupResult
+from stackmend.model.writer import Group, GroupResult, counted
 
 _CLOSED = (StepState.STALE, StepState.FAILED)
 _BY_NOW = "it had failed, but is now found done"
@@ -141,9 +140,10 @@ def probe(tools: Tools, record: RunRecord, found: Sequence[Lane]) -> None:
         committed = any(verdict.state is StepState.DONE for verdict in verdicts)
         rolled_back = any(verdict.state is StepState.PLANNED for verdict in verdicts)
         made: list[tuple[Lane, Group]] = []
+        left = counted(groups, images)
         for lane, group, verdict in zip(some, groups, verdicts, strict=True):
             before = lane.at
-            entries += _settle(lane, group, verdict, committed=committed and not rolled_back, open=rolled_back)
+            entries += _settle(lane, group, verdict, left, committed=committed and not rolled_back, open=rolled_back)
             made += [(lane, group)] if lane.at > before else []
         # the process that committed them may not have got as far as its second look
         for (lane, _), why in zip(made, tools.writer.second_look([group for _, group in made]), strict=True):
@@ -152,7 +152,9 @@ def probe(tools: Tools, record: RunRecord, found: Sequence[Lane]) -> None:
         tools.journal.note(record.id, entries)
 
 
-def _settle(lane: Lane, group: Group, verdict: GroupResult, *, committed: bool, open: bool) -> list[JournalEntry]:
+def _settle(
+    lane: Lane, group: Group, verdict: GroupResult, left: Mapping[int, int], *, committed: bool, open: bool
+) -> list[JournalEntry]:
     if verdict.state is StepState.DONE:
         lane.advance()
         return verdict.entries
@@ -162,19 +164,9 @@ def _settle(lane: Lane, group: Group, verdict: GroupResult, *, committed: bool, 
     if committed and not any(isinstance(step, InsertRow) for step in group.steps):
         lane.advance()
         note = "other steps of its transaction are done, so this one was; its rows have changed since"
-        return [JournalEntry(n, StepState.DONE, _count(s, lane.begun.get(n)), note) for n, s in _pairs(group)]
+        return [JournalEntry(n, StepState.DONE, {"value": left[n]} if n in left else None, note) for n in group.numbers]
     lane.stop(StepState.IN_DOUBT, verdict.note)
     return verdict.entries
-
-
-def _pairs(group: Group) -> list[tuple[int, Any]]:
-    return list(zip(group.numbers, group.steps, strict=True))
-
-
-def _count(step: Any, image: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if isinstance(step, BumpRow) and image and "value" in image:
-        return {"value": image["value"] + step.by}
-    return None
 
 
 def _probe_call(tools: Tools, lane: Lane, call: Call, last: Mapping[int, JournalEntry]) -> list[JournalEntry]:
