@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from stackmend.app import snapshots
 from stackmend.config.settings import load
 from stackmend.drivers.snapshot.query import open_snapshot
+from stackmend.drivers.snapshot.uniform import ids, note
+from stackmend.drivers.snapshot.uniform import uniform as is_uniform
 from stackmend.engine.auditing.ask import ask, held_back, whatever_their_age
 from stackmend.engine.auditing.catalogue import checks
 from stackmend.model.finding import same
@@ -76,3 +81,29 @@ def test_what_is_old_enough_is_suspected_too(broken: Taken) -> None:
         assert {same(checks()[name], row) for row in rows[name]} <= every, name
     assert told(broken.rows(suspects)) == told(rows)
     assert any(held_back(checks().values(), suspects, rows).values())
+
+
+def test_ids_in_capitals_are_answered_alike(broken: Taken, tmp_path: Path) -> None:
+    """Bytes are compared in columns that are noted as uniform; case-blind with others, of which some are in capitals."""
+    chance = Random(7)
+    uniform = 0
+    for label in (path.name for path in broken.folder.iterdir() if path.is_dir()):
+        for folder in ("noted", "blind"):
+            (tmp_path / folder / label).mkdir(parents=True)
+    for file in sorted(broken.folder.glob("*/*.parquet")):
+        rows = parquet.read_table(file)
+        for name in sorted(ids(rows.schema)):
+            if chance.random() < 0.3:
+                at = rows.schema.get_field_index(name)
+                cased = [v.upper() if v and chance.random() < 0.5 else v for v in rows.column(name).to_pylist()]
+                rows = rows.set_column(at, rows.schema.field(at), pa.chunked_array([pa.array(cased, pa.string())]))
+        alike = [name for name in ids(rows.schema) if is_uniform(rows.column(name))]
+        uniform += len(alike)
+        for folder, metadata in (("noted", note(alike)), ("blind", {})):
+            written = tmp_path / folder / file.parent.name / file.name
+            parquet.write_table(rows.replace_schema_metadata(metadata), written)
+    noted, blind = (replace(broken, folder=tmp_path / folder).rows() for folder in ("noted", "blind"))
+    # of the ways in which rows of a group write an id, any is shown
+    assert repr(told(noted)).lower() == repr(told(blind)).lower()
+    assert {name for name, rows in blind.items() if rows} == {name for name, rows in broken.rows().items() if rows}
+    assert uniform > 100

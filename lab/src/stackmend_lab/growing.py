@@ -12,6 +12,8 @@ from pathlib import Path
 
 import duckdb
 
+from stackmend.drivers.snapshot.uniform import KEY
+
 #: tables of what servers share
 SHARED = frozenset({
     "cinder_quota_usages", "cinder_services", "glance_images", "keystone_directory_ids", "keystone_project",
@@ -67,7 +69,10 @@ def _copy(db: duckdb.DuckDBPyConnection, label: str, source: Path, target: Path,
         f'"{name}" * {copies} AS "{name}"' if (label, name) in _SUMS else _value(label, name, kind)
         for name, kind, *_ in described
     )
-    db.execute(f"COPY (SELECT {values} FROM read_parquet('{source}') t, range({times}) r(k)) TO '{target}'")
+    noted = "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE key = ?"
+    notes = "".join(f", '{KEY}': '{text}'" for (text,) in db.execute(noted, [str(source), KEY]).fetchall())
+    options = f" (KV_METADATA {{{notes[2:]}}})" if notes else ""
+    db.execute(f"COPY (SELECT {values} FROM read_parquet('{source}') t, range({times}) r(k)) TO '{target}'{options}")
 
 
 def _value(label: str, name: str, kind: str) -> str:

@@ -23,6 +23,7 @@ import pyarrow as pa
 from stackmend.drivers.scratch import Scratch
 from stackmend.drivers.snapshot.interrupts import interrupts
 from stackmend.drivers.snapshot.shape import every_label, file_stem, schema
+from stackmend.drivers.snapshot.uniform import KEY, noted
 from stackmend.model.errors import SourceError, StackmendError
 from stackmend.tables.views import VIEWS
 
@@ -79,13 +80,21 @@ class DuckQuery:
         kind = "TABLE" if sum(f.stat().st_size for f in files) < _SMALL else "VIEW"
         try:
             source = f"read_parquet([{names}])"
-            columns = [(str(name), type_ == "VARCHAR") for name, type_, *_ in self._rows(f"DESCRIBE FROM {source}")[1]]
+            described = self._rows(f"DESCRIBE FROM {source}")[1]
+            uniform = frozenset() if self._few else self._uniform(names, len(files))
+            columns = [(str(name), type_ == "VARCHAR" and name not in uniform) for name, type_, *_ in described]
             self._rows(f'CREATE {kind} "{label}" AS {_compared(source, columns)}')
         except duckdb.Error as problem:
             raise SourceError(
                 f"table {label} of a snapshot cannot be read: {str(problem).splitlines()[0]}",
                 "Its file is damaged; create a new snapshot.",
             ) from problem
+
+    def _uniform(self, names: str, files: int) -> frozenset[str]:
+        """The columns of ids that are written in one way in all of the files."""
+        sql = f"SELECT decode(value) FROM parquet_kv_metadata([{names}]) WHERE key = '{KEY}'"
+        notes = [str(text) for (text,) in self._rows(sql)[1]]
+        return noted(notes) if len(notes) == files else frozenset()
 
     def add(self, label: str, table: pa.Table) -> None:
         """A table from memory."""
@@ -176,11 +185,13 @@ def _engine(memory: str, spill: str, threads: int | None) -> duckdb.DuckDBPyConn
 
 
 def _compared(source: str, columns: Iterable[tuple[str, bool]]) -> str:
-    """All columns (name, whether it is text); text compares as in MariaDB: case-blind, ignoring trailing blanks.
+    """All columns (name, whether case is to be ignored): as in MariaDB, which ignores trailing blanks too.
 
     The value is unchanged, except for trailing blanks.
     """
-    terms = [f"""RTRIM("{name}", ' ') COLLATE NOCASE AS "{name}\"""" if text else f'"{name}"' for name, text in columns]
+    terms = [
+        f"""RTRIM("{name}", ' ') COLLATE NOCASE AS "{name}\"""" if blind else f'"{name}"' for name, blind in columns
+    ]
     return f"SELECT {', '.join(terms)} FROM {source}"
 
 

@@ -23,6 +23,7 @@ from stackmend.drivers.snapshot.decoder import Complaints, Decoder
 from stackmend.drivers.snapshot.pace import Pace
 from stackmend.drivers.snapshot.selects import Select
 from stackmend.drivers.snapshot.shape import file_stem
+from stackmend.drivers.snapshot.uniform import ids, note, uniform
 from stackmend.model.protocols import Progress
 from stackmend.model.step import Value
 from stackmend.tables.nova import VIFS
@@ -165,6 +166,7 @@ class _Sink:
         self._writer: parquet.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
         self._rows = 0
+        self._uniform: frozenset[str] = frozenset()
 
     def write(self, table: pa.Table) -> None:
         self._waiting.append(table)
@@ -177,15 +179,19 @@ class _Sink:
             return
         if self._writer is None:
             self._file.parent.mkdir(exist_ok=True)
+            self._uniform = ids(self._waiting[0].schema)
             self._writer = parquet.ParquetWriter(
                 self._file, self._waiting[0].schema, compression="lz4", use_dictionary=_repeating(self._waiting[0])
             )
-        self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks(), row_group_size=2 * _ROW_GROUP)
+        rows = pa.concat_tables(self._waiting).combine_chunks()
+        self._uniform = frozenset(name for name in self._uniform if uniform(rows.column(name)))
+        self._writer.write_table(rows, row_group_size=2 * _ROW_GROUP)
         self._waiting, self._rows = [], 0
 
     def close(self) -> None:
         self._flush()
         if self._writer:
+            self._writer.add_key_value_metadata(note(self._uniform))
             self._writer.close()
 
 

@@ -56,13 +56,18 @@ CHECK = Check(
              WHERE h.uuid IS NULL
                AND s.uuid NOT IN (SELECT v.instance_uuid FROM moves v WHERE v.instance_uuid IS NOT NULL)
                AND s.uuid NOT IN (SELECT a.uuid FROM acting_servers a WHERE a.uuid IS NOT NULL)
-        ), counted AS (
-            SELECT uuid, MIN(project_id) AS project, MIN(mapped_to) AS mapped, COUNT(cell) AS copies,
-                   SUM(at_home) AS at_home, MAX(changed_at) AS changed_at,
-                   STRING_AGG(cell || CASE WHEN host IS NULL THEN '' ELSE ' on ' || host END, ' and ' ORDER BY cell)
-                       AS lies
+        ), suspects AS (
+            SELECT uuid, COUNT(cell) AS copies
               FROM placed
              GROUP BY uuid
+            HAVING (COUNT(cell) > 1 OR SUM(at_home) = 0) AND MAX(changed_at) < $idle
+        ), described AS (
+            SELECT p.uuid, t.copies, MIN(p.project_id) AS project, MIN(p.mapped_to) AS mapped,
+                   STRING_AGG(p.cell || CASE WHEN p.host IS NULL THEN '' ELSE ' on ' || p.host END, ' and '
+                              ORDER BY p.cell) AS lies
+              FROM suspects t
+              JOIN placed p ON p.uuid = t.uuid
+             GROUP BY p.uuid, t.copies
         )
         SELECT uuid AS server, project, mapped, copies, lies,
                CASE WHEN copies > 1 THEN 'twice' ELSE 'astray' END AS code,
@@ -74,6 +79,5 @@ CHECK = Check(
                     ELSE 'if no other cell should have it, map it to where it is: UPDATE nova_api.instance_mappings SET'
                          || ' cell_id = (the id of that cell in cell_mappings) WHERE instance_uuid = ''' || uuid || ''''
                END AS way
-          FROM counted
-         WHERE (copies > 1 OR at_home = 0) AND changed_at < $idle""",
+          FROM described""",
 )
