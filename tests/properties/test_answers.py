@@ -84,7 +84,7 @@ def test_what_is_old_enough_is_suspected_too(broken: Taken) -> None:
 
 
 def test_ids_in_capitals_are_answered_alike(broken: Taken, tmp_path: Path) -> None:
-    """Bytes are compared in columns that are noted as uniform; case-blind with others, of which some are in capitals."""
+    """Bytes are compared in columns noted as uniform; case is ignored with others, of which some are in capitals."""
     chance = Random(7)
     uniform = 0
     for label in (path.name for path in broken.folder.iterdir() if path.is_dir()):

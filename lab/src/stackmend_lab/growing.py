@@ -12,8 +12,6 @@ from pathlib import Path
 
 import duckdb
 
-from stackmend.drivers.snapshot.uniform import KEY
-
 #: tables of what servers share
 SHARED = frozenset({
     "cinder_quota_usages", "cinder_services", "glance_images", "keystone_directory_ids", "keystone_project",
@@ -69,9 +67,10 @@ def _copy(db: duckdb.DuckDBPyConnection, label: str, source: Path, target: Path,
         f'"{name}" * {copies} AS "{name}"' if (label, name) in _SUMS else _value(label, name, kind)
         for name, kind, *_ in described
     )
-    noted = "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE key = ?"
-    notes = "".join(f", '{KEY}': '{text}'" for (text,) in db.execute(noted, [str(source), KEY]).fetchall())
-    options = f" (KV_METADATA {{{notes[2:]}}})" if notes else ""
+    # what the collector noted holds for copies too; Arrow's own schema is made anew
+    sql = "SELECT decode(key), decode(value) FROM parquet_kv_metadata(?) WHERE key <> 'ARROW:schema'"
+    notes = ", ".join(f"'{key}': '{text}'" for key, text in db.execute(sql, [str(source)]).fetchall())
+    options = f" (KV_METADATA {{{notes}}})" if notes else ""
     db.execute(f"COPY (SELECT {values} FROM read_parquet('{source}') t, range({times}) r(k)) TO '{target}'{options}")
 
 
