@@ -11,14 +11,13 @@ import argparse
 import json
 import os
 import platform
-import re
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.measure import FolderPeak, say
+from bench.measure import FolderPeak, peak_rss, say
 from bench.report import each_check
 from stackmend.app.snapshots import create
 from stackmend.config.settings import load
@@ -101,7 +100,7 @@ def each(snapshot: Path, spills: Path, names: list[str]) -> dict[str, dict[str, 
         cost = {
             "cpu_seconds": round(time.process_time() - begin, 3),
             "seconds": round(time.perf_counter() - wall, 3),
-            "peak_rss_mib": _peak(),
+            "peak_rss_mib": peak_rss(os.getpid()) >> 10,
             "peak_spill_mib": watch.stop() >> 20,
             "rows": rows,
         }
@@ -115,14 +114,6 @@ def each(snapshot: Path, spills: Path, names: list[str]) -> dict[str, dict[str, 
 def _forget_peak() -> None:
     """Let Linux count the peak of this process's memory anew."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _peak() -> int:
-    """MiB."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    if found is None:
-        raise RuntimeError("/proc/self/status has no VmHWM: this needs Linux")
-    return int(found[1]) >> 10
 
 
 if __name__ == "__main__":

@@ -70,11 +70,12 @@ def child(cost: Cost, argv: list[str], env: dict[str, str], expect: set[int]) ->
             {**env, "TMPDIR": temporary},
             file_actions=[(os.POSIX_SPAWN_DUP2, out.fileno(), 1)],
         )
+        watch.pid = pid
         _, status, usage = os.wait4(pid, 0)
         cost.wall.append(time.perf_counter() - begin)
         cost.spill.append(watch.stop() >> 20)
         cost.cpu.append(usage.ru_utime + usage.ru_stime)
-        cost.rss.append(usage.ru_maxrss >> 10)
+        cost.rss.append(watch.rss >> 10)
         code = os.waitstatus_to_exitcode(status)
         if code not in expect:
             raise RuntimeError(f"{' '.join(argv)} ended with {code}, expected one of {sorted(expect)}")
@@ -83,7 +84,13 @@ def child(cost: Cost, argv: list[str], env: dict[str, str], expect: set[int]) ->
 
 
 class FolderPeak(threading.Thread):
-    """Watches how large a folder's spill files get, from its creation until :meth:`stop`."""
+    """Watches how large a folder's spill files get, from its creation until :meth:`stop`; and a process's memory.
+
+    What wait4 says of memory includes that of the process before its exec, which is this one's.
+    """
+
+    pid = 0
+    rss = 0  #: its peak until now, KiB
 
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
@@ -94,12 +101,22 @@ class FolderPeak(threading.Thread):
         """Look at it five times a second."""
         while not self._over.wait(0.2):
             self._peak = max(self._peak, sum(map(_blocks, glob.iglob(f"{self._folder}/**/*.tmp", recursive=True))))
+            self.rss = max(self.rss, peak_rss(self.pid) if self.pid else 0)
 
     def stop(self) -> int:
         """The peak, in bytes."""
         self._over.set()
         self.join()
         return self._peak
+
+
+def peak_rss(pid: int) -> int:
+    """The peak of a process's memory, KiB; 0 if it is over."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
 
 def _blocks(path: str) -> int:

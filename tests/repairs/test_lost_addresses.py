@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -81,3 +82,41 @@ def test_a_subnet_whose_addresses_guests_use_was_lost(stage: Stage) -> None:
     moved = {"ipam_subnet_id": "0f0f0f0f-0000-4000-8000-000000000003"}
     stage.cloud.update("neutron", "ipamallocations", where, **moved)
     assert f"network cache of server {server.uuid}" in reasons(stage.plan("ipam-drift"))
+
+
+def in_lost_subnet(cloud: Cloud, fixed: dict[str, Any], *, sampled: bool) -> None:
+    """IPAM has the address in a subnet that is gone, with a hundred others, of which every other one is a sample."""
+    subnet = "0f0f0f0f-0000-4000-8000-000000000003"
+    cloud.insert("neutron", "ipamsubnets", id=subnet, neutron_subnet_id="0f0f0f0f-0000-4000-8000-000000000002")
+    where = {"ip_address": fixed["ip_address"], "ipam_subnet_id": ipam_of(cloud, fixed["subnet_id"])}
+    cloud.update("neutron", "ipamallocations", where, ipam_subnet_id=subnet)
+    start = fixed["ip_address"].rpartition(".")[0]
+    others = [f"{start}.0{number:03}" for number in range(105)]
+    others = others if (len(others) % 2 == 0) is sampled else others[1:]
+    for address in others:
+        cloud.insert("neutron", "ipamallocations", ip_address=address, ipam_subnet_id=subnet, status="ALLOCATED")
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+def test_any_address_of_a_lost_subnet_counts(stage: Stage, crowded: bool) -> None:
+    """All are looked for at once. If more caches than one reads have something like it, some of the addresses are."""
+    server, fixed = lost(stage.cloud)
+    in_lost_subnet(stage.cloud, fixed, sampled=crowded)
+    if crowded:
+        text = json.dumps([{"id": "f00", "note": f"{fixed['ip_address'].rpartition('.')[0]}.01234"}])
+        for _ in range(200):
+            stage.cloud.insert(
+                server.database, "instance_info_caches", instance_uuid=str(uuid4()), network_info=text, deleted=0
+            )
+    assert f"network cache of server {server.uuid}" in reasons(stage.plan("ipam-drift"))
+
+
+def test_a_subnet_that_nobody_uses_is_forgotten(stage: Stage) -> None:
+    """A cache that lists a longer address, which begins like one of its own, is none of them."""
+    server, fixed = lost(stage.cloud)
+    in_lost_subnet(stage.cloud, fixed, sampled=True)
+    (vif,) = vifs(stage.cloud, server)
+    vif["network"]["subnets"][0]["ips"][0]["address"] = f"{fixed['ip_address']}99"
+    write(stage.cloud, server, json.dumps([vif]))
+    plan = stage.plan("ipam-drift")
+    assert [action.repair for action in plan.runnable if action.key["address"] == ""] == ["mend-ipam-allocation"]

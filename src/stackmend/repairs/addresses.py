@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_address
+from os.path import commonprefix
 
 from stackmend.cloud.evidence import caches
 from stackmend.model.protocols import Live
@@ -41,15 +42,31 @@ def floating(live: Live, address: str) -> str:
 
 
 def of_lost_subnet(live: Live, addresses: list[str]) -> None:
-    """CannotRepair if a guest may use one of these addresses of a subnet that is gone: a sample of them, if many."""
-    for address in addresses[:: max(1, len(addresses) // _SAMPLE)]:
-        for server, vif in _listing(live, [f'"{address}"']):
-            own = live.rows("neutron", "ipallocations", {"port_id": str(vif["id"]), "ip_address": address})
-            if address in caches.fixed(vif) and not own:
-                raise CannotRepair(
-                    f"the network cache of server {server} lists address {address}: the subnet may have been lost, not"
-                    " deleted. Find out what became of it; Neutron's IPAM is the last that knows its addresses"
-                )
+    """CannotRepair if a guest may use one of these addresses of a subnet that is gone.
+
+    What they begin with is looked for at once; if many caches contain that, some of the addresses, one by one.
+    """
+    lost = set(addresses)
+    for vifs in _searches(live, addresses):
+        for server, vif in vifs:
+            for address in lost.intersection(caches.fixed(vif)):
+                if not live.rows("neutron", "ipallocations", {"port_id": str(vif["id"]), "ip_address": address}):
+                    raise CannotRepair(
+                        f"the network cache of server {server} lists address {address}: the subnet may have been lost,"
+                        " not deleted. Find out what became of it; Neutron's IPAM is the last that knows its addresses"
+                    )
+
+
+def _searches(live: Live, addresses: list[str]) -> Iterator[Iterator[tuple[str, caches.Vif]]]:
+    """Scans of the caches, as few as possible, that show every one which lists one of the addresses."""
+    if not addresses:
+        return
+    start = f'"{commonprefix(addresses)}'  # noqa: RUF071 - character by character is what it is for
+    if all(len(keys) < _MOST for _, keys in _keys(live, [start])):
+        yield _listing(live, [start])
+    else:
+        for address in addresses[:: max(1, len(addresses) // _SAMPLE)]:
+            yield _listing(live, [f'"{address}"'])
 
 
 def number(address: str) -> int | None:
@@ -85,24 +102,34 @@ def _named_by_port(live: Live, network: Value, address: str) -> None:
 
 def _cached(live: Live, network: Value, address: str) -> Iterator[tuple[str, Value]]:
     """(server, port) of every cache of a server that may be alive and that lists this address of the network."""
-    for server, vif in _listing(live, [f'"{address}"', f'"{network}"']):
+    external = bool(live.rows("neutron", "externalnetworks", {"network_id": network}))
+    texts = [f'"{address}"'] if external else [f'"{network}"']
+    if not external and any(len(keys) == _MOST for _, keys in _keys(live, texts)):
+        texts = [f'"{address}"', *texts]
+    # else the same rows serve for all addresses of a network
+    for server, vif in _listing(live, texts, address):
         if caches.network(vif).get("id") == network and address in caches.fixed(vif):
             yield server, str(vif["id"])
-    if live.rows("neutron", "externalnetworks", {"network_id": network}):
-        for server, vif in _listing(live, [f'"{address}"']):
-            if address in caches.floating(vif):
-                yield server, str(vif["id"])
+        if external and address in caches.floating(vif):
+            yield server, str(vif["id"])
 
 
-def _listing(live: Live, texts: list[str]) -> Iterator[tuple[str, caches.Vif]]:
-    """(server, VIF) of every cache that contains the texts, of servers that may be alive."""
+def _keys(live: Live, texts: list[str]) -> Iterator[tuple[str, list[tuple[Value, ...]]]]:
+    """(cell, keys of the caches that contain the texts), at most ``_MOST`` of each cell."""
     for cell in live.cells():
-        database = cell_database(cell)
-        keys = live.holding(database, "instance_info_caches", "network_info", texts, _MOST)
+        yield cell, live.holding(cell_database(cell), "instance_info_caches", "network_info", texts, _MOST)
+
+
+def _listing(live: Live, texts: list[str], address: str = "") -> Iterator[tuple[str, caches.Vif]]:
+    """(server, VIF) of every cache that contains the texts, and the address, of servers that may be alive."""
+    for cell, keys in _keys(live, texts):
         if len(keys) == _MOST:
             raise CannotRepair(f"{_MOST} or more network caches of cell {cell} contain {' and '.join(texts)}")
+        database = cell_database(cell)
         rows = live.rows(database, "instance_info_caches", {"id": [key[0] for key in keys]}) if keys else []
         for row in rows:
+            if address and f'"{address}"'.lower() not in str(row["network_info"]).lower():
+                continue
             if not _may_live(live, database, str(row["instance_uuid"])):
                 continue
             try:

@@ -56,6 +56,7 @@ class LiveDatabases:
         self._settings = settings
         self._api, self._guests = api, guests
         self._answers: dict[_Key, list[Record]] = {}
+        self._held: dict[tuple[str, str, str, tuple[str, ...], int], list[tuple[Value, ...]]] = {}
         self._ahead: list[Mapping[str, object]] = []
         self._named: dict[str, list[int]] = {}  #: text -> the targets ahead that have it, by number
         self._at = 0
@@ -184,13 +185,19 @@ class LiveDatabases:
     def holding(
         self, database: str, table: str, column: str, texts: Sequence[str], most: int = 1
     ) -> list[tuple[Value, ...]]:
-        """Keys of at most ``most`` rows whose column contains all of the texts; no wildcards in them."""
+        """Keys of at most ``most`` rows whose column contains all of the texts, with no wildcards in them.
+
+        It takes a scan of the table: the same question is asked once.
+        """
+        question = (database, table, column, tuple(texts), most)
+        if question in self._held:
+            return self._held[question]
         info = self._connections.table(database, table)
         dialect, connection = self._connections.get(database)
         keys, own = ", ".join(map(dialect.quote, info.key)), dialect.quote(column)
         tests = " AND ".join(f"{own} LIKE {dialect.placeholder}" for _ in texts)
         sql = f"SELECT {keys} FROM {dialect.quote(table)} WHERE {tests} LIMIT {most:d}"
-        found = dialect.select(connection, sql, [f"%{text}%" for text in texts])
+        found = self._held[question] = dialect.select(connection, sql, [f"%{text}%" for text in texts])
         back_out(connection)
         return found
 
