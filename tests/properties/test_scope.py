@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackmend.app import discovery
@@ -31,6 +31,8 @@ from stackmend.model.snapshot import UNREADABLE
 from stackmend.tables.views import VIEWS
 from stackmend_lab.cloud import build
 from stackmend_lab.plants import broken, healthy
+
+from ..support.crowds import touched
 
 #: candidates looked at in one example
 CANDIDATES = 4
@@ -161,12 +163,28 @@ def land(tmp_path_factory: pytest.TempPathFactory) -> Landscape:
     return found
 
 
+def decided(land: Landscape, name: str, examples: int) -> None:
+    """AssertionError if what a check says of a key on its scope, with or without other rows, differs from the whole."""
+
+    @settings(max_examples=examples, deadline=None)
+    @given(lacking=percent, along=percent)
+    def differs_nowhere(lacking: tuple[int, int], along: tuple[int, int]) -> None:
+        assert violations(land, catalogue.checks()[name], lacking, along) == []
+
+    differs_nowhere()
+
+
 @each_check
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(lacking=percent, along=percent)
-def test_the_scope_decides(land: Landscape, name: str, lacking: tuple[int, int], along: tuple[int, int]) -> None:
-    """What a check says of a key is the same on its scope, with or without other rows, as on the whole cloud."""
-    assert violations(land, catalogue.checks()[name], lacking, along) == []
+def test_the_scope_decides(land: Landscape, name: str) -> None:
+    """On a few torn views; on more for a check that was changed."""
+    decided(land, name, 8 if name in touched() else 3)
+
+
+@pytest.mark.long
+@each_check
+def test_the_scope_decides_often(land: Landscape, name: str) -> None:
+    """On many torn views."""
+    decided(land, name, 50)
 
 
 @each_check
