@@ -63,7 +63,7 @@ def _part(hosts: Hosts, back_end: BackEnd, names: Sequence[str]) -> tuple[dict[s
         name, _, rest = line.partition("\t")
         first, _, second = rest.partition("\t")
         if first == "unread":
-            unread[name] = second
+            unread[name] = second or "rbd lock ls failed"
             continue
         unread.pop(name, None)
         if first not in ("", "gone"):
