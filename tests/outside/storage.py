@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -92,7 +93,13 @@ class Pool(Shelf):
     state: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.program = (sys.executable, str(STAND_IN), str(self.file))
+        folder = self.file.with_suffix(".bin")
+        folder.mkdir(exist_ok=True)
+        for name in ("rbd", "ceph"):
+            words = (sys.executable, "-I", str(STAND_IN), name, str(self.file))
+            (folder / name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+            (folder / name).chmod(0o755)
+        self.program = (str(folder / "rbd"),)
         self.write(images={}, trash={})
 
     def read(self) -> dict[str, Any]:
@@ -107,7 +114,7 @@ class Pool(Shelf):
         self.file.write_text(json.dumps({**pools, self.place: pool}))
 
     def put(self, name: str, age: float = 2 * _DAY, size: int = 1 << 20, **more: Any) -> None:
-        """An image; Ceph's list has no times."""
+        """An image, in place of one of that name; Ceph's list has no times."""
         del age
         pool = self.read()
         pool["images"][name] = {"size": size, **more}
@@ -129,6 +136,17 @@ class Pool(Shelf):
         pool["trash"]["10a1"] = {"name": name, **pool["images"].pop(name)}
         self.write(**pool)
 
+    def held(self, name: str, owner: str = "", *watchers: str, lock: str = "auto 94", **more: Any) -> None:
+        """An image that these have open, with a lock of ``owner``; the number of a client is that of its address."""
+        locks = [{"id": lock, "locker": f"client.{owner.rpartition('/')[2]}", "address": owner}] if owner else []
+        there = [{"address": one, "client": int(one.rpartition("/")[2]), "cookie": 94} for one in watchers]
+        self.put(name, **{"locks": locks, "watchers": there, **more})
+
+    def cluster(self, **more: Any) -> None:
+        """The id of the cluster, whom it refuses, and what it refuses to say."""
+        pools = json.loads(self.file.read_text())
+        self.file.write_text(json.dumps({**pools, "cluster": {**pools.get("cluster", {}), **more}}))
+
     def rename(self, name: str, new: str) -> None:
         """Rename it."""
         pool = self.read()
@@ -143,3 +161,12 @@ class Pool(Shelf):
 def volumes(cloud: Cloud) -> list[str]:
     """The name of each live volume."""
     return [f"volume-{row['id']}" for row in cloud.rows("cinder", "SELECT id FROM volumes WHERE deleted = 0")]
+
+
+def located(cloud: Cloud, cluster: str, pool: str) -> list[str]:
+    """Move the content of every active image to a pool; their ids."""
+    images = [str(row["id"]) for row in cloud.rows("glance", "SELECT id FROM images WHERE deleted = 0")]
+    for image in images:
+        where = {"image_id": image}
+        cloud.update("glance", "image_locations", where, value=f"rbd://{cluster}/{pool}/{image}/snap")
+    return images

@@ -15,25 +15,41 @@ from stackmend_lab.cloud import Cloud
 
 from .storage import Folder, Pool, Shelf
 
-MAIN, SPARE, VMS = "main", "spare", "vms"
+MAIN, SPARE, VMS, IMAGES = "main", "spare", "vms", "images"
+#: the id of the cluster of the pool of images
+CLUSTER = "b87a628a-a12e-42fe-9017-17da2a07d837"
 _DAY = 86_400
 
 
 @dataclass(slots=True)
 class Depot:
-    """A cloud, the back end of its volumes, another one, and the pool with disks of servers."""
+    """A cloud, the back end of its volumes, another one, and the pools with disks of servers and with images."""
 
     cloud: Cloud
     main: Shelf
     spare: Shelf
     vms: Pool
+    images: Pool
     picked: int = 0
+    pictured: int = 0
 
     def volume(self) -> str:
         """The id of an available volume that nobody picked, or of one in use."""
         rows = self.cloud.rows("cinder", "SELECT id FROM volumes WHERE deleted = 0 AND status = 'in-use' ORDER BY id")
         self.picked += 1
         return str(rows[self.picked]["id"])
+
+    def image(self) -> str:
+        """The id of an active image that nobody picked."""
+        rows = self.cloud.rows("glance", "SELECT id FROM images ORDER BY id")
+        self.pictured += 1
+        return str(rows[self.pictured]["id"])
+
+    def location(self, image: str, value: str) -> None:
+        """One more location of it."""
+        ago = self.cloud.ago(_DAY)
+        row = {"image_id": image, "value": value, "meta_data": "{}", "status": "active", "deleted": 0}
+        self.cloud.insert("glance", "image_locations", created_at=ago, updated_at=ago, **row)
 
     def row(self, volume: str, **values: Any) -> None:
         """Change the row of a volume."""

@@ -1,49 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for every check that also reads hypervisors: its scope decides, and it costs what its suspects cost."""
+"""What holds for every check that also reads hypervisors (:mod:`.properties`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from stackmend.app import snapshots
 from stackmend.config.settings import load
-from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot
-from stackmend.drivers.snapshot.shape import every_label
 from stackmend.engine.auditing import catalogue
-from stackmend.engine.auditing.ask import parameters
-from stackmend.engine.auditing.statements import tables_read
-from stackmend.model.snapshot import Manifest
 from stackmend_lab.cloud import build
-from stackmend_lab.growing import grow
 
-from ..properties.test_scope import Landscape, percent, violations
+from ..properties.test_scope import percent
 from .host_plants import LOOK_ALIKES, PLANTS, Scene
 from .hypervisors import Hypervisors
+from .properties import Whole, collected, counted, misnamed, undecided
 
 CHECKS = {name: check for name, check in catalogue.outside_checks().items() if "host_domains" in check.reads}
 each_check = pytest.mark.parametrize("name", sorted(CHECKS))
 SERVERS, TIMES = 2_000, 50
-NO_SPILL = "0MB"
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A cloud with everything broken, read whole, and fifty of it."""
-
-    query: DuckQuery
-    large: DuckQuery
-    manifest: Manifest
-    land: Landscape
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
-    """Every plant and look-alike of every check of hypervisors."""
+    """Every plant and look-alike of every check of hypervisors, and fifty of it."""
     folder: Path = tmp_path_factory.mktemp("host-properties")
     cloud = build(folder / "cloud", servers=SERVERS, seed=29)
     scene = Scene(cloud, Hypervisors(folder / "hypervisors").of(cloud))
@@ -53,20 +35,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     toml = folder / "stackmend.toml"
     toml.write_text(f"{cloud.toml()}\n{scene.standing.toml}", encoding="utf-8")
     cloud.close()
-    place, manifest = snapshots.create(load(str(toml)), into=str(folder / "small"), outside={"host": ()})
-    assert manifest.failed() == {}
-    grow(place, folder / "large", TIMES)
-    query, large = open_snapshot(place, manifest.now), open_snapshot(folder / "large", manifest.now, spill=NO_SPILL)
-    yield Whole(query, large, manifest, Landscape(query, {label for check in CHECKS.values() for label in check.reads}))
-    query.close()
-    large.close()
+    with collected(load(str(toml)), "host", CHECKS.values(), folder, TIMES) as found:
+        yield found
 
 
 @each_check
 def test_its_scopes_name_the_tables_of_its_statement(name: str) -> None:
-    """All of them, and no others but the one of which another is made."""
-    check = CHECKS[name]
-    assert tables_read(check.sql) & every_label() == set(check.reads) - {"nova_instance_info_caches"}
+    """All of them, and no others."""
+    assert misnamed(CHECKS[name]) == set()
 
 
 @each_check
@@ -74,14 +50,11 @@ def test_its_scopes_name_the_tables_of_its_statement(name: str) -> None:
 @given(lacking=percent, along=percent)
 def test_the_scope_decides(whole: Whole, name: str, lacking: tuple[int, int], along: tuple[int, int]) -> None:
     """What a check says of a key is the same on its scope, with or without other rows, as on the whole."""
-    assert whole.land.whole(CHECKS[name]) != []
-    assert violations(whole.land, CHECKS[name], lacking, along) == []
+    assert undecided(whole, CHECKS[name], lacking, along) == []
 
 
 @each_check
 def test_it_fits_its_memory_on_100_000_servers(whole: Whole, name: str) -> None:
     """Within 350 MB without a byte on disk, and it finds at least what is there once."""
-    check = CHECKS[name]
-    bound = parameters(check, whole.manifest.now)
-    once, many = len(whole.query.rows(check.sql, bound)), len(whole.large.rows(check.sql, bound))
+    once, many = counted(whole, CHECKS[name])
     assert many >= once > 0

@@ -19,14 +19,15 @@ from stackmend.model.audit import Report
 from stackmend.model.errors import ConfigError, Exit, UsageError
 from stackmend.model.finding import State
 from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.plants._images import new_image
 
-from .storage import Folder, Pool, Shelf, volumes
+from . import rbd_plants, storage_plants
+from .storage import Folder, Pool, Shelf, located, volumes
 from .storage_plants import (
+    CLUSTER,
     FOLDERS,
-    LOOK_ALIKES,
+    IMAGES,
     MAIN,
-    PLANTS,
-    POOLED,
     SPARE,
     VMS,
     Depot,
@@ -38,9 +39,15 @@ from .storage_plants import (
     removed,
 )
 
-CHECKS = tuple(name for name, check in catalogue.outside_checks().items() if "storage_objects" in check.reads)
+CHECKS = tuple(name for name, check in catalogue.outside_checks().items() if "storage_visits" in check.reads)
+PLANTS = {**storage_plants.PLANTS, **rbd_plants.PLANTS}
+LOOK_ALIKES = {**storage_plants.LOOK_ALIKES, **rbd_plants.LOOK_ALIKES}
+POOLED = storage_plants.POOLED | rbd_plants.POOLED
+#: those that would hide others: a host that is down, a volume that another one picks
+ALONE = rbd_plants.ALONE
 ALL = {"storage": ("all",)}
 KINDS = ("file", "rbd")
+_PICTURES = 30
 
 
 def built_depot(cloud: Cloud, folder: Path, kind: str) -> Depot:
@@ -52,7 +59,13 @@ def built_depot(cloud: Cloud, folder: Path, kind: str) -> Depot:
             continue
         (folder / name).mkdir()
         shelves.append(Folder(folder / name))
-    depot = Depot(cloud, shelves[0], shelves[1], Pool(folder / "vms.json", place=VMS))
+    pools = [Pool(folder / f"{name}.json", place=name) for name in (VMS, IMAGES)]
+    depot = Depot(cloud, shelves[0], shelves[1], *pools)
+    for _ in range(_PICTURES):
+        new_image(cloud)
+    for image in located(cloud, CLUSTER, IMAGES):
+        depot.images.put(image, snapshots=["snap"])
+    depot.images.cluster(fsid=CLUSTER)
     names = volumes(cloud)
     if isinstance(depot.main, Pool):
         depot.main.fill(names)
@@ -88,6 +101,7 @@ def configured(depot: Depot, tmp_path: Path, more: str = "", **main: Any) -> Con
         depot.main.toml(MAIN, cinder=["control@ceph"], **main)
         + depot.spare.toml(SPARE, cinder=["control@spare"])
         + depot.vms.toml(VMS, nova=True)
+        + depot.images.toml(IMAGES, glance=True)
     )
     path.write_text(f'{mine}[state]\ndirectory = "{tmp_path}/state"\n{sections}{more}')
     return load(str(path))
@@ -132,7 +146,9 @@ def test_a_healthy_cloud_is_clean(depot: Depot, tmp_path: Path) -> None:
     report = audits.audit(configured(depot, tmp_path), settle=0, outside=ALL)
     assert said(report) == []
     assert set(report.checks) == {*catalogue.checks(), *CHECKS}
-    assert {s.database for s in report.manifest.sources if s.outside} == {f"storage:{n}" for n in (MAIN, SPARE, VMS)}
+    assert {s.database for s in report.manifest.sources if s.outside} == {
+        f"storage:{n}" for n in (MAIN, SPARE, VMS, IMAGES)
+    }
 
 
 @pytest.mark.parametrize(("check", "code", "make"), PLANTED)
@@ -152,7 +168,7 @@ def test_what_is_broken_is_found(depot: Depot, tmp_path: Path, check: str, code:
     assert plan.actions == ()
     (left,) = plan.not_repaired
     assert "{" not in left.reason
-    if code not in ("renamed", "trash", "elsewhere", "gone"):
+    if code not in ("renamed", "trash", "elsewhere", "gone") and check != "image-backend-missing":
         assert "IRREVERSIBLE" in left.reason
 
 

@@ -15,13 +15,12 @@ from stackmend.drivers.scratch import scratch
 from stackmend.drivers.snapshot.query import open_snapshot
 from stackmend.model.errors import ApiError, SourceError, UsageError
 from stackmend.model.finding import Row
-from stackmend.model.objects.images import ACTIVE, ImageRecord
+from stackmend.model.objects.images import ACTIVE, SCRUBBED_LATER, ImageRecord
 
 _LABELS = ("glance_images", "glance_image_locations")
 #: including deleted images, whose content may be waiting to be scrubbed
 _IMAGES = "SELECT id, name, status, owner, size, checksum, os_hash_algo, os_hash_value, deleted FROM glance_images"
 _PLACES = "SELECT image_id, scheme, status, deleted FROM glance_image_locations"
-_SCRUBBED_LATER = "pending_delete"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +59,9 @@ def _by_rows(session: CloudSession) -> Recorded:
         with closing(open_snapshot(folder, manifest.now)) as query:
             rows, places = query.rows(_IMAGES, {}), query.rows(_PLACES, {})
     schemes: dict[str, set[str]] = {}
-    later = {str(row["id"]) for row in rows if row["status"] == _SCRUBBED_LATER}
+    later = {str(row["id"]) for row in rows if row["status"] == SCRUBBED_LATER}
     for place in places:
-        if place["status"] == _SCRUBBED_LATER:
+        if place["status"] == SCRUBBED_LATER:
             later.add(str(place["image_id"]))
         elif not place["deleted"]:
             schemes.setdefault(str(place["image_id"]), set()).add(str(place["scheme"]))

@@ -269,6 +269,7 @@ class StorageSection(Section):
         documented("whose volumes they are: HOST@BACKEND, HOST@BACKEND#POOL or CLUSTER@BACKEND, as Cinder records it"),
     ] = ()
     nova: Annotated[Switch, documented("true if Nova keeps disks of servers there (rbd); default false")] = False
+    glance: Annotated[Switch, documented("true if Glance keeps images there (rbd); default false")] = False
     shared: Annotated[
         Switch, documented("true if another cloud uses it as well: then nothing is said to belong to nobody")
     ] = False
@@ -277,6 +278,10 @@ class StorageSection(Section):
         documented('in place of rbd or lvs: ["rbd", "--id", "cinder"], ["docker", "exec", "cinder_volume", "lvs"]'),
     ] = ()
     timeout: Annotated[Seconds, documented("seconds that listing it may take; default 600")] = 600.0
+    asked: Annotated[
+        Count,
+        documented("of how many images at most it is asked who has them open (rbd, two calls each); default 2000"),
+    ] = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -44,10 +44,13 @@ def _back_end(name: str, section: StorageSection, path: Path) -> BackEnd:
     if not (section.place.startswith("/") if folder else _PLACE.fullmatch(section.place)):
         what = "a folder that begins with a slash" if folder else "the name of a pool or volume group"
         raise ConfigError(f"place of {where} is not {what}", 'Write place = "...".')
-    if section.nova and section.kind != "rbd":
-        raise ConfigError(f"nova of {where} is true, and it is no rbd", "Disks of servers are known in pools alone.")
-    if not section.cinder and not section.nova:
-        raise ConfigError(f"{where} does not say whose it is", 'Write cinder = ["HOST@BACKEND"], or nova = true.')
+    for owner, has in (("nova", section.nova), ("glance", section.glance)):
+        if has and section.kind != "rbd":
+            raise ConfigError(f"{owner} of {where} is true, and it is no rbd", "Its objects are known in pools alone.")
+    if not (section.cinder or section.nova or section.glance):
+        raise ConfigError(
+            f"{where} does not say whose it is", 'Write cinder = ["HOST@BACKEND"], nova = true or glance = true.'
+        )
     for owner in section.cinder:
         if "@" not in owner:
             raise ConfigError(f"cinder of {where} has {owner}, which is no back end", "Write HOST@BACKEND.")
@@ -58,7 +61,9 @@ def _back_end(name: str, section: StorageSection, path: Path) -> BackEnd:
         host=section.host,
         cinder=section.cinder,
         nova=section.nova,
+        glance=section.glance,
         shared=section.shared,
         program=section.program,
         limit=section.timeout,
+        asked=section.asked,
     )

@@ -83,8 +83,8 @@ class Check:
     #: sources whose failure rules out any verdict (R2): "nova_api", "cells" (every cell), "neutron", ...
     needs: frozenset[str] = frozenset()
     #: tables without which it finds less, but nothing wrong: if an API does not show one, the check runs and is
-    #: reported as incomplete. ``<table>.<some>`` stands for rows that no API shows: ``deleted``, those marked as such;
-    #: ``inactive``
+    #: reported as incomplete; one outside the databases only adds to what is shown, and need not be read.
+    #: ``<table>.<some>`` stands for rows that no API shows: ``deleted``, those marked as such; ``inactive``
     spares: frozenset[str] = frozenset()
     #: name of a root cause -> {column here: column there}; a finding that matches one is counted with it, not listed
     explained_by: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -104,6 +104,11 @@ class Check:
     sight: Sight | None = None
     #: True if the databases change one after another, so that only a second audit after --settle confirms the finding
     settle: bool = True
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """The labels of the tables without which it has no answer."""
+        return frozenset(self.reads) - self.spares
 
     def obstacle(self, code: object) -> Obstacle | None:
         """What an upgrade makes of a finding with this ``code``; None if it has nothing to do with it."""

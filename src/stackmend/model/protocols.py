@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -156,10 +156,16 @@ class Collector(Protocol):
         """Read the tables with these labels from every database, as Parquet with a manifest."""
         ...
 
-    def recollect(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, object]]) -> Query:
+    def recollect(
+        self,
+        reads: Mapping[str, Mapping[str, str]],
+        findings: Sequence[Mapping[str, object]],
+        spares: Collection[str] = (),
+    ) -> Query:
         """Read again only the rows in the scope of these findings, and return them as tables to query.
 
-        Raises SourceError if any of them cannot be read: then nothing is confirmed.
+        Raises SourceError if any of them cannot be read: then nothing is confirmed. ``spares``: tables outside the
+        databases that are empty instead.
         """
         ...
 

@@ -46,6 +46,7 @@ class Source:
     as_of: str = ""  #: UTC: it has at least everything that was written until then
     api: bool = False  #: read from the service's API, as there is no database
     outside: str = ""  #: its name in messages, if it lies outside the databases: "hypervisor compute-07"
+    about: tuple[str, ...] = ()  #: labels of the tables that it is about; (): all of its service
 
     @property
     def called(self) -> str:

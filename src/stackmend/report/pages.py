@@ -62,7 +62,7 @@ def check(shown: Check, docstring: str | None, area: str, repairs: tuple[Repair,
 def facts(shown: Check, repairs: tuple[Repair, ...]) -> str:
     """One line on severity, life, entry of the catalogue and repairs."""
     mended = ", ".join(f"{repair.name} ({repair.risk.value})" for repair in repairs) or "none"
-    with_ = "".join(f"; runs with --{sources()[service].option}" for service in sorted(services(shown.reads)))
+    with_ = "".join(f"; runs with --{sources()[service].option}" for service in sorted(services(shown.needed)))
     return f"{shown.severity.value}, {shown.status.value}, catalogue {shown.catalogue}; repairs: {mended}{with_}"
 
 
@@ -79,7 +79,7 @@ def record(shown: Check, docstring: str | None, area: str, repairs: tuple[Repair
         "resource": shown.resource[0],
         "key": list(shown.key),
         "reads": sorted(shown.reads),
-        "needs": sorted(shown.needs | services(shown.reads)),
+        "needs": sorted(shown.needs | services(shown.needed)),
         "ages": dict(shown.ages),
         "counts": dict(shown.counts),
         "repairs": [{"name": repair.name, "risk": repair.risk.value} for repair in repairs],

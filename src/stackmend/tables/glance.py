@@ -47,7 +47,14 @@ TABLES = (
     Table(
         service="glance",
         name="image_locations",
-        columns=(*ints("id"), *text("image_id", "status"), Column("scheme", expr=_SCHEME), DELETED),
+        columns=(
+            *ints("id"),
+            *text("image_id", "status"),
+            Column("scheme", expr=_SCHEME),
+            # rbd://CLUSTER/POOL/IMAGE/SNAPSHOT, which has no account in it
+            Column("rbd", expr="CASE WHEN t.value LIKE 'rbd://%/%/%/%' THEN t.value END"),
+            DELETED,
+        ),
     ),
     Table(
         service="glance",

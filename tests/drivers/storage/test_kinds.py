@@ -7,22 +7,23 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from stackmend.drivers.asking import unseen
 from stackmend.drivers.hosts.transport import Transport
 from stackmend.drivers.storage.kinds import kinds
 from stackmend.drivers.storage.names import folder_of
+from stackmend.drivers.storage.tables import StorageTables
 from stackmend.model.errors import SourceError
 from stackmend.model.objects.storage import BackEnd, Listing, Stored
 
-STAND_IN = Path(__file__).parents[2] / "outside" / "rbd_stand_in.py"
-ONE, TWO, THREE = (f"5f0d0c3a-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
+ONE, TWO = (f"5f0d0c3a-0000-4000-8000-00000000000{number}" for number in (1, 2))
 #: a name as Cinder gives it to the folder of a share
 SHARE = "0123456789abcdef0123456789abcdef"
 
@@ -30,6 +31,14 @@ SHARE = "0123456789abcdef0123456789abcdef"
 def listed(kind: str, place: str, *program: str) -> Listing:
     """What is there, as this machine sees it."""
     return kinds()[kind](Transport(), BackEnd(name="one", kind=kind, place=place, program=program, limit=60.0))
+
+
+def based(found: Listing, place: str, kind: str) -> dict[str, int]:
+    """Each object -> number of others that are based on it, as the tables have it."""
+    own = BackEnd(name="one", kind=kind, place=place)
+    tables = StorageTables({"one": lambda: found}, [own])
+    (seen,) = tables.list([own], unseen)
+    return {one.name: tables.weighed(seen).based.get(one.name, 0) for one in found.objects}
 
 
 def names(found: Listing) -> dict[str, Stored]:
@@ -60,6 +69,9 @@ def test_files_of_volumes_are_read_with_what_they_are_based_on(tmp_path: Path) -
     assert str(one[base].modified) == "2001-09-09 01:46:40"
     assert (one[over].uuid, one[over].role, one[over].parent) == (ONE, "overlay", base)
     assert (found.parents, found.folders, found.closed) == ((base,), ("",), ())
+    assert based(found, str(tmp_path), "file")[base] == 1
+    shared = replace(found, parents=(f"{SHARE}/{base}",), objects=(replace(one[base], name=f"{SHARE}/{base}"),))
+    assert based(shared, str(tmp_path), "file") == {f"{SHARE}/{base}": 1}
 
 
 def test_a_header_that_a_guest_wrote_says_nothing(tmp_path: Path) -> None:
@@ -176,54 +188,3 @@ def test_what_lvs_said_once_is_read_alike(tmp_path: Path) -> None:
     assert str(one[f"volume-{ONE}"].modified) == "2026-11-30 14:58:21"
     assert (one[f"_snapshot-{TWO}"].origin, one[f"_snapshot-{TWO}"].parent) == (ONE, f"volume-{ONE}")
     assert found.parents == (f"volume-{ONE}",)
-
-
-# -- rbd
-
-
-def pool(tmp_path: Path, **images: object) -> tuple[str, ...]:
-    """The program that answers for it."""
-    file = tmp_path / "ceph.json"
-    trash = {"10a1": {"name": f"volume-{THREE}", "size": 1}, "10a2": {"name": "golden", "size": 1}}
-    file.write_text(json.dumps({"volumes": {"images": images, "trash": trash}}))
-    return (sys.executable, str(STAND_IN), str(file))
-
-
-def test_a_pool_is_read_with_snapshots_parents_locks_and_trash(tmp_path: Path) -> None:
-    """Names decide what each is; an image that rbd ls -l cannot open is there all the same, without a size."""
-    parent = {"pool": "volumes", "pool_namespace": "", "image": f"volume-{ONE}", "snapshot": f"snapshot-{TWO}"}
-    images = {
-        f"volume-{ONE}": {"size": 10, "snapshots": [f"snapshot-{TWO}", "other"], "lock": "exclusive"},
-        f"volume-{TWO}": {"size": 20, "parent": parent},
-        f"{TWO}_disk": {"size": 30, "parent": {**parent, "pool": "images"}},
-        f"volume-{THREE}.deleted": {"size": 40},
-        f"{THREE}_disk.config": {"size": 5, "broken": True},
-        "golden": {"size": 1},
-    }
-    found = listed("rbd", "volumes", *pool(tmp_path, **images))
-    one = names(found)
-    assert {name: (o.kind, o.uuid, o.role, o.size) for name, o in one.items()} == {
-        f"volume-{ONE}": ("volume", ONE, "", 10),
-        f"volume-{ONE}@snapshot-{TWO}": ("snapshot", TWO, "", 10),
-        f"volume-{TWO}": ("volume", TWO, "", 20),
-        f"{TWO}_disk": ("disk", TWO, "", 30),
-        f"volume-{THREE}.deleted": ("volume", THREE, "deleted", 40),
-        f"{THREE}_disk.config": ("disk", THREE, "", None),
-        f"volume-{THREE}": ("volume", THREE, "trash", None),
-    }
-    assert one[f"volume-{ONE}"].used == "it is locked (exclusive)"
-    assert (one[f"volume-{TWO}"].parent, one[f"{TWO}_disk"].parent) == (f"volume-{ONE}@snapshot-{TWO}", "")
-    assert found.parents == (f"volume-{ONE}@snapshot-{TWO}",)
-    assert (one[f"volume-{THREE}"].ref, found.others) == ("10a1", 3)
-
-
-def test_a_pool_that_is_not_there_and_an_answer_that_is_none(tmp_path: Path) -> None:
-    """The reason is rbd's own; what is not JSON, or not what rbd prints, is an error and not an empty pool."""
-    program = pool(tmp_path)
-    with pytest.raises(SourceError, match="error opening pool 'nowhere'"):
-        listed("rbd", "nowhere", *program)
-    for answer in ("", "[", '{"a": 1}', '[{"image": 1}]', "null"):
-        with pytest.raises(SourceError, match="not understood"):
-            listed("rbd", "volumes", "sh", "-c", f"printf %s '{answer}'", "rbd")
-    with pytest.raises(SourceError, match=r"not found|cannot execute|No such file"):
-        listed("rbd", "volumes", "no-such-program-here")

@@ -69,7 +69,7 @@ def beside(session: CloudSession, asked: Asked) -> Iterator[CloudSession]:
 def partly(checks: Mapping[str, Check], asked: Asked) -> frozenset[str]:
     """The checks that see only a part of a source: what they do not find may still be there."""
     some = {service for service, names in asked.items() if names and ALL not in names}
-    return frozenset(name for name, check in checks.items() if services(check.reads) & some)
+    return frozenset(name for name, check in checks.items() if services(check.needed) & some)
 
 
 def nowhere_in(what: str, asked: Asked) -> None:
@@ -83,7 +83,7 @@ def not_run(config: Config, checks: Mapping[str, Check], asked: Asked) -> list[s
     """A sentence for each source that this site can read and that was not asked for, about the checks that need it."""
     found = []
     for service, one in sources().items():
-        names = [name for name, check in checks.items() if service in services(check.reads)]
+        names = [name for name, check in checks.items() if service in services(check.needed)]
         if names and service not in asked and readers()[service].configured(config):
             listed = ", ".join(names) if len(names) < _LISTED else f"{len(names)} checks"
             found.append(f"{one.what} were not read, so not run: {listed} (add --{one.option})")
@@ -97,7 +97,7 @@ def readable(checks: Mapping[str, Check], there: Collection[str], *, named: bool
     """
     found = {}
     for name, check in checks.items():
-        lacking = sorted(services(check.reads) - set(there))
+        lacking = sorted(services(check.needed) - set(there))
         if not lacking:
             found[name] = check
         elif named:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def _opened(session: CloudSession, names: Sequence[str]) -> Iterator[StorageTables]:
     """ConfigError if none is configured, UsageError for a name that is not among them."""
     from stackmend.drivers.hosts.transport import Transport
-    from stackmend.drivers.storage.kinds import kinds
+    from stackmend.drivers.storage.kinds import kinds, openers
     from stackmend.drivers.storage.tables import StorageTables
 
     config = session.config
@@ -39,7 +39,11 @@ def _opened(session: CloudSession, names: Sequence[str]) -> Iterator[StorageTabl
     transport = Transport(config.routes)
     try:
         some = [known[name] for name in wanted]
-        yield StorageTables({one.name: partial(kinds()[one.kind], transport, one) for one in some}, some)
+        yield StorageTables(
+            {one.name: partial(kinds()[one.kind], transport, one) for one in some},
+            some,
+            {one.name: partial(openers()[one.kind], transport, one) for one in some if one.kind in openers()},
+        )
     finally:
         transport.close()
 

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import parquet
 
+from stackmend.drivers import asking
 from stackmend.drivers.snapshot.shape import schema
 from stackmend.model.errors import SourceError
 from stackmend.model.objects.facts import Domain
@@ -59,7 +58,7 @@ class Hypervisors:
 
     def now(self) -> str:
         """UTC now by this machine's clock."""
-        return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        return asking.now()
 
     def collect(self, labels: Iterable[str], into: Path, progress: Progress) -> list[Source]:
         """Read every host; all of their tables are written if any is wanted."""
@@ -101,18 +100,7 @@ class Hypervisors:
 
     def visit(self, hosts: Iterable[str], progress: Progress) -> list[HostLook]:
         """Read these hosts, some at a time."""
-        wanted = sorted(set(hosts))
-        found: list[HostLook] = []
-        if not wanted:
-            return found
-        pool = ThreadPoolExecutor(min(self.at_once, len(wanted)))
-        try:
-            for number, visit in enumerate(pool.map(self._visited, wanted)):
-                progress("reading hypervisors", number + 1, len(wanted))
-                found.append(visit)
-        finally:
-            pool.shutdown(cancel_futures=True)
-        return found
+        return asking.each(self._visited, sorted(set(hosts)), self.at_once, "reading hypervisors", progress)
 
     def _visited(self, host: str) -> HostLook:
         start = self.now()
@@ -133,14 +121,13 @@ class HypervisorRead:
     def read(self, label: str, wanted: Mapping[str, Sequence[object]] | None) -> pa.Table:
         """The rows with these values, read anew; SourceError if a host that may have them cannot be read."""
         hosts = self._hosts(wanted)
-        for visit in self._of.visit(hosts - self._visits.keys(), _unseen):
+        for visit in self._of.visit(hosts - self._visits.keys(), asking.unseen):
             self._visits[visit.host] = visit
         for host in sorted(hosts):
             if self._visits[host].problem:
                 raise SourceError(f"hypervisor {host} could not be read: {self._visits[host].problem}")
         sure = [visit for visit in self._visits.values() if not visit.problem]
-        kept = [row for row in _rows(label, sure) if all(_has(row[c], values) for c, values in (wanted or {}).items())]
-        return pa.Table.from_pylist(kept, schema=schema(label))
+        return asking.kept(label, _rows(label, sure), wanted)
 
     def _hosts(self, wanted: Mapping[str, Sequence[object]] | None) -> set[str]:
         if wanted is None:
@@ -148,14 +135,6 @@ class HypervisorRead:
         if "host" in wanted:
             return {str(host) for host in wanted["host"]} & set(self._of.hosts)
         return (self._of.where(wanted.get("uuid", ())) | self._named) & set(self._of.hosts)
-
-
-def _has(value: object, values: Sequence[object]) -> bool:
-    return str(value).lower() in {str(one).lower() for one in values}
-
-
-def _unseen(what: str, done: int, of: int | None) -> None:
-    del what, done, of
 
 
 def _source(visit: HostLook) -> Source:

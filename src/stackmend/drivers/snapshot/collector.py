@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -164,15 +164,20 @@ class DatabaseCollector:
         )
         return manifest
 
-    def recollect(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, object]]) -> DuckQuery:
+    def recollect(
+        self,
+        reads: Mapping[str, Mapping[str, str]],
+        findings: Sequence[Mapping[str, object]],
+        spares: Collection[str] = (),
+    ) -> DuckQuery:
         """Read again what is in the scope of these findings; SourceError when any of it cannot be read."""
         for name, why in self._errors.items():
             if _serves(name, set(reads)):
                 raise SourceError(f"{name} cannot be read: {why}", "Findings that need it cannot be confirmed.")
         if self._connections is not None:
-            return Recollection(self._addresses, self._connections, self._elsewhere).query(reads, findings)
+            return Recollection(self._addresses, self._connections, self._elsewhere).query(reads, findings, spares)
         with closing(Connections(self._addresses, self._errors)) as own:
-            return Recollection(self._addresses, own, self._elsewhere).query(reads, findings)
+            return Recollection(self._addresses, own, self._elsewhere).query(reads, findings, spares)
 
     def _introspected(self, database: str, wanted: set[str], silent: dict[tuple[str, ...], str]) -> _Reading:
         address = self._replicas.get(database, self._addresses[database])
@@ -488,4 +493,5 @@ def _source(document: dict[str, Any]) -> Source:
     lacking = {n: {k: tuple(v) for k, v in document.get(n, {}).items()} for n in ("missing", "unseen")}
     rest = {name: value for name, value in document.items() if name != "release"}
     revision = document.get("revision", document.get("release", ""))
-    return Source(**{**rest, **lacking, "revision": revision, "releases": tuple(document.get("releases", ()))})
+    listed = {n: tuple(document.get(n, ())) for n in ("releases", "about")}
+    return Source(**{**rest, **lacking, **listed, "revision": revision})

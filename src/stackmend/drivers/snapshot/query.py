@@ -25,6 +25,7 @@ from stackmend.drivers.snapshot.interrupts import interrupts
 from stackmend.drivers.snapshot.shape import every_label, file_stem, schema
 from stackmend.drivers.snapshot.uniform import KEY, noted
 from stackmend.model.errors import SourceError, StackmendError
+from stackmend.tables.outside import outside
 from stackmend.tables.views import VIEWS
 
 MEMORY = "350MB"
@@ -215,7 +216,8 @@ def steps(sql: str) -> tuple[list[tuple[str, str]], str]:
 def open_snapshot(
     folder: Path, now: str, *, spill: str = SPILL, without: Collection[str] = (), few: bool | None = None
 ) -> DuckQuery:
-    """The tables of a snapshot; ``now`` is the time in its manifest. Tables not collected are absent.
+    """The tables of a snapshot; ``now`` is the time in its manifest. Tables not collected are absent; those of what
+    lies outside the databases are empty.
 
     ``without``: databases whose rows are left out. ``few``: as for :class:`DuckQuery`; None: judged by the files.
     """
@@ -226,7 +228,7 @@ def open_snapshot(
         present = set()
         for label in sorted(every_label()):
             place = folder / label
-            if place.is_dir():
+            if place.is_dir() or label in outside():
                 # the planner assumes that every file is as long as the first, which must not be cell0's
                 files = [file for file in place.glob("*.parquet") if file.stem.rpartition("-")[0] not in left_out]
                 query.add_files(label, sorted(files, key=lambda file: -file.stat().st_size))

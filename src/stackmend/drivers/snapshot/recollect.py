@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +24,7 @@ from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import CELL, UNREADABLE, Source
 from stackmend.tables import Table, tables
 from stackmend.tables.nova import VIFS
+from stackmend.tables.outside import outside
 
 _CHUNK = 500  # values in a list of SQL
 #: stands for the condition that narrows a SELECT, and the condition that does not
@@ -94,16 +95,22 @@ class Recollection:
         self._tables: dict[str, pa.Table] = {}
         self._complaints = Complaints()
 
-    def query(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, object]]) -> DuckQuery:
-        """The tables of ``reads``, narrowed to the scopes of ``findings``."""
+    def query(
+        self,
+        reads: Mapping[str, Mapping[str, str]],
+        findings: Sequence[Mapping[str, object]],
+        spares: Collection[str] = (),
+    ) -> DuckQuery:
+        """The tables of ``reads``, narrowed to the scopes of ``findings``; ``spares`` need not be read."""
         look = self._elsewhere.look(findings) if self._elsewhere else None
         try:
             for label, scope in _ordered(reads):
                 if label == UNREADABLE:
                     self._reread(findings)
                 elif look is not None and self._elsewhere and self._elsewhere.serves(label):
-                    self._tables[label] = look.read(label, self._values(scope, findings))
-                else:
+                    with suppress(*(SourceError,) * (label in spares)):
+                        self._tables[label] = look.read(label, self._values(scope, findings))
+                elif label not in outside():  # else it was not read, and only adds to what is shown
                     self._read(label, self._values(scope, findings))
             self._tables[UNREADABLE] = self._complaints.table()
             now = self._now()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the databases that were collected before say of a list: whether it can be of the back end it claims to be."""
+"""What the databases that were collected before say of a list.
+
+Whether it can be of the back end it claims to be, and of which objects it matters who has them open.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,16 @@ from pathlib import Path
 
 from pyarrow import dataset
 
-from stackmend.cloud.states import STORED
+from stackmend.cloud.states import RUNNING, STORED
 from stackmend.drivers.snapshot.shape import schema
 from stackmend.drivers.storage.names import folder_of
-from stackmend.model.objects.storage import BackEnd, Listing
+from stackmend.model.objects.images import ACTIVE, SCRUBBED_LATER
+from stackmend.model.objects.storage import BackEnd, Listing, Stored
 
 #: with fewer objects nothing is concluded from shares of them
 _LEAST = 3
 _VOLUMES, _SERVERS = "cinder_stored_volumes", "nova_instances"
+_IMAGES, _LOCATIONS = "glance_images", "glance_image_locations"
 
 
 @dataclass(slots=True)
@@ -28,21 +33,53 @@ class Expected:
     shares: dict[str, dict[str, str]] = field(default_factory=dict)
     names: set[str] | None = None  #: of every volume, also of those that are marked deleted
     servers: set[str] | None = None
+    images: set[str] | None = None  #: that are not deleted, or wait to be scrubbed
+    live: dict[str, set[str]] = field(default_factory=dict)  #: kind of an object -> ids that are not deleted
+    running: set[str] = field(default_factory=set)  #: servers that are to run
+    holders: dict[str, set[str]] = field(default_factory=dict)  #: id in the name of a volume -> servers that have it
+    located: dict[str, set[tuple[str, str]]] = field(default_factory=dict)  #: pool -> (cluster, image) of Glance
 
     def lacking(self, back_end: BackEnd, listing: Listing) -> str:
         """Why it is not believed that this is everything; "" if it is."""
-        wanted: set[str] = set()
-        for owner in back_end.cinder:
-            wanted |= self.volumes.get(owner, set())
-        there = {one.uuid for one in listing.objects if one.kind == "volume" and one.role != "trash"}
-        held = len(wanted & there)
-        nothing = bool(wanted) and not there
-        if nothing or (len(wanted) >= _LEAST and 2 * held < len(wanted)):
-            return (
-                f"it holds {held} of the {len(wanted)} volumes that Cinder has there: is it another {back_end.kind},"
-                " are their names of another volume_name_template, or is something not mounted?"
-            )
+        volumes = {one for owner in back_end.cinder for one in self.volumes.get(owner, ())}
+        places = self.located.get(back_end.place, set()) if back_end.glance else set()
+        images = {image for cluster, image in places if cluster == listing.cluster}
+        for kind, wanted, owner, why in (
+            (
+                "volume",
+                volumes,
+                "Cinder",
+                ", are their names of another volume_name_template, or is something not mounted",
+            ),
+            ("image", images, "Glance", ""),
+        ):
+            there = {one.uuid for one in listing.objects if one.kind == kind and one.role != "trash"}
+            held = len(wanted & there)
+            nothing = bool(wanted) and not there
+            if nothing or (len(wanted) >= _LEAST and 2 * held < len(wanted)):
+                return (
+                    f"it holds {held} of the {len(wanted)} {kind}s that {owner} has there:"
+                    f" is it another {back_end.kind}{why}?"
+                )
         return ""
+
+    def asked(self, listing: Listing) -> tuple[list[str], list[str]]:
+        """The objects of which it matters who has them open: (what nobody knows, what servers that run have locked)."""
+        unknown, locked = [], []
+        for one in listing.objects:
+            if one.role:
+                continue
+            if one.uuid not in self.live.get(one.kind, {one.uuid}):
+                unknown.append(one.name)
+            elif one.locked and len(users := self._users(one)) == 1 and users <= self.running:
+                locked.append(one.name)
+        return sorted(unknown), sorted(locked)
+
+    def _users(self, one: Stored) -> set[str]:
+        """The servers that write to it; a disk for the configuration is only read."""
+        if one.kind == "disk":
+            return set() if one.name.endswith(".config") else {one.uuid}
+        return self.holders.get(one.uuid, set()) if one.kind == "volume" else set()
 
     def unseen(self, back_end: BackEnd, listing: Listing) -> tuple[tuple[str, str], ...]:
         """(folder, why it says nothing) of shares that volumes are on and that were not among the folders."""
@@ -58,7 +95,11 @@ class Expected:
 
     def foreign(self, listing: Listing) -> str:
         """Why what is unknown may be somebody else's; "" if nothing says so."""
-        for kind, known, owner in (("volume", self.names, "Cinder"), ("disk", self.servers, "Nova")):
+        for kind, known, owner in (
+            ("volume", self.names, "Cinder"),
+            ("disk", self.servers, "Nova"),
+            ("image", self.images, "Glance"),
+        ):
             uuids = {one.uuid for one in listing.objects if one.kind == kind and not one.role}
             unknown = len(uuids - known) if known is not None else 0
             if unknown >= _LEAST and 2 * unknown > len(uuids):
@@ -71,11 +112,18 @@ class Expected:
 
 def expected(folder: Path) -> Expected:
     """From the tables in the folder of a snapshot."""
-    found = Expected(names=_there(folder, _VOLUMES), servers=_there(folder, _SERVERS))
+    found = Expected(names=_there(folder, _VOLUMES), servers=_there(folder, _SERVERS), images=_there(folder, _IMAGES))
+    attached: dict[str, set[str]] = {}
+    for row in _read(folder, "cinder_volume_attachment", ["volume_id", "instance_uuid", "deleted"]):
+        if row["instance_uuid"] and not row["deleted"]:
+            attached.setdefault(str(row["volume_id"]), set()).add(str(row["instance_uuid"]).lower())
     for row in _read(folder, _VOLUMES, ["id", "stored", "host", "cluster_name", "status", "share", "deleted"]):
         stored = str(row["stored"]).lower()
         if found.names is not None:
             found.names |= {stored, str(row["id"]).lower()}
+        if not row["deleted"]:
+            found.live.setdefault("volume", set()).add(stored)
+            found.holders[stored] = attached.get(str(row["id"]), set())
         if not row["deleted"] and row["status"] in STORED:
             for place in (row["host"], row["cluster_name"]):
                 for owner in {str(place), str(place).partition("#")[0]} if place else ():
@@ -83,8 +131,33 @@ def expected(folder: Path) -> Expected:
                     if share := row["share"]:
                         found.shares.setdefault(owner, {})[folder_of(str(share))] = str(share)
     if found.servers is not None:
-        found.servers |= {str(row["uuid"]).lower() for row in _read(folder, _SERVERS, ["uuid"])}
+        for row in _read(folder, _SERVERS, ["uuid", "deleted", "vm_state", "power_state"]):
+            found.servers.add(server := str(row["uuid"]).lower())
+            if not row["deleted"]:
+                found.live.setdefault("disk", set()).add(server)
+            if not row["deleted"] and row["vm_state"] == "active" and row["power_state"] == RUNNING:
+                found.running.add(server)
+    _add_images(folder, found)
     return found
+
+
+def _add_images(folder: Path, found: Expected) -> None:
+    active = set()
+    if found.images is not None:
+        found.live["image"] = found.images
+    for row in _read(folder, _IMAGES, ["id", "status", "deleted"]):
+        if found.images is not None and (not row["deleted"] or row["status"] == SCRUBBED_LATER):
+            found.images.add(str(row["id"]).lower())
+        if not row["deleted"] and row["status"] == ACTIVE:
+            active.add(row["id"])
+    for row in _read(folder, _LOCATIONS, ["image_id", "rbd", "status", "deleted"]):
+        if not row["rbd"] or row["deleted"]:
+            continue
+        cluster, pool, image, _ = str(row["rbd"]).removeprefix("rbd://").split("/", 3)
+        if found.images is not None:
+            found.images.add(image.lower())
+        if row["image_id"] in active and row["status"] == ACTIVE:
+            found.located.setdefault(pool, set()).add((cluster, image.lower()))
 
 
 def _there(folder: Path, label: str) -> set[str] | None:

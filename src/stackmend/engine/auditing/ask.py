@@ -114,12 +114,16 @@ def _serves(source: Source, part: Table) -> bool:
 def _beside(check: Check, manifest: Manifest) -> Readiness:
     """Whether what the check needs outside the databases was read; the sources that were not are named."""
     reasons = []
-    for service in sorted(outside_services(check.reads)):
-        sources = [source for source in manifest.sources if service_of_source(source.database) == service]
+    for service in sorted(outside_services(check.needed)):
+        sources = [
+            source
+            for source in manifest.sources
+            if service_of_source(source.database) == service and (not source.about or check.needed & {*source.about})
+        ]
         failed = [source for source in sources if source.error or source.doubt]
         if len(failed) == len(sources):
             why = "; ".join(source.trouble for source in failed[:_SHOWN]) or "it was not asked for"
-            own = ", ".join(sorted(of_service(service) & check.reads.keys()))
+            own = ", ".join(sorted(of_service(service) & check.needed))
             return Readiness(False, False, f"nothing of {own} was read: {why}")
         reasons += [source.trouble for source in failed[:_SHOWN]]
         if more := [source.called for source in failed[_SHOWN:]]:

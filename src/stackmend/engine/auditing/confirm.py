@@ -60,7 +60,7 @@ def _again(
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
         asked = {same(check, row): row for row in part}
-        query = collector.recollect(check.reads, part)
+        query = collector.recollect(check.reads, part, check.spares)
         try:
             now = query.rows("SELECT CAST(now AS TEXT) AS now FROM clock", {})[0]["now"]
             answers = query.rows(check.sql, parameters(check, now, ages))

@@ -13,6 +13,8 @@ FILE = "file"
 DATADIR = "/var/lib/glance/images"
 #: statuses of an image whose content must exist
 ACTIVE = "active"
+#: status of an image, or of a location, whose content the scrubber is still to remove
+SCRUBBED_LATER = "pending_delete"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ from stackmend.tables import Table, bools, ints, text, times
 from stackmend.tables.outside import Outside
 
 SERVICE = "storage"
+#: labels of what is asked beside the list of a back end, and may fail alone
+CLIENTS, CLUSTERS = f"{SERVICE}_clients", f"{SERVICE}_clusters"
 
 OUTSIDE = Outside(
     service=SERVICE,
@@ -28,7 +30,7 @@ TABLES = (
         name="visits",
         columns=(
             *text("backend", "kind", "place", "asked", "program"),
-            *bools("cinder", "nova", "ours"),
+            *bools("cinder", "nova", "glance", "ours"),
             *ints("objects", "others"),
         ),
     ),
@@ -36,14 +38,29 @@ TABLES = (
     Table(service=SERVICE, name="owners", columns=text("backend", "owner")),
     # folder: MD5 of the share that is mounted there; "": there are no such folders
     Table(service=SERVICE, name="folders", columns=text("backend", "folder")),
+    # id: how locations of Glance call the cluster of a pool
+    Table(service=SERVICE, name="clusters", columns=text("backend", "id")),
+    # who has an image of a pool open, of those that were asked for: of servers that run, and of nobody
+    Table(
+        service=SERVICE,
+        name="clients",
+        columns=(
+            # path: pool and name. watchers: addresses. owner: the address of who holds the lock, locker and lock: its
+            # names for "rbd lock rm". barred: until when the owner is blocklisted
+            *text("backend", "kind", "name", "uuid", "path", "watchers", "owner", "locker", "lock", "barred"),
+            # managed: the owner took the lock to write. alive: the owner has the image open
+            *bools("managed", "alive"),
+        ),
+    ),
     Table(
         service=SERVICE,
         name="objects",
         columns=(
-            # kind: volume, snapshot, disk. role: "", trash, deleted, overlay. ref: its id in the trash. origin: the
-            # volume of a snapshot. parent: what it is based on. used: what shows that it is open
+            # kind: volume, snapshot, disk, image, image-snapshot. role: "", trash, deleted, overlay. ref: its id in the
+            # trash; of a snapshot of an image, the location that leads to it. origin: the volume of a snapshot. parent:
+            # what it is based on, with its pool if that is another. used: what shows that it is open
             *text("backend", "kind", "name", "uuid", "role", "ref", "origin", "parent", "used"),
-            # based: number of objects here that are based on it
+            # based: number of objects here, and in other pools that were listed, that are based on it
             *ints("size", "based"),
             *times("modified"),
         ),
