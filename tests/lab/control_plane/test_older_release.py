@@ -19,6 +19,7 @@ from stackmend.drivers.api.operations import implementations
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.drivers.api.session import ApiSession
 from stackmend.model.errors import Exit, SourceError
+from stackmend.model.operations.compute import VifDeleted
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.releases import installed
 
@@ -103,13 +104,12 @@ def test_an_operation_that_is_lacking_names_its_microversion(older: Plane, tmp_p
     session = ApiSession.open("lab", _without_microversions(older, tmp_path))
     reading = ApiReading(session, SystemClock())
 
-    lacking = {of.NAME: why for of in implementations() if (why := reading.lacks(of))}
+    lacking = {of: why for of in implementations() if (why := reading.lacks(of))}
 
     session.close()
-    assert lacking["vif-deleted"] == (
-        "vif-deleted needs microversion 2.1 of compute (Train or before), this cloud offers none."
-    )
-    assert {of.SERVICE for of in implementations() if of.NAME in lacking} == {"compute"}
+    why = "vif-deleted needs microversion 2.1 of compute (Train or before), this cloud offers none."
+    assert lacking[VifDeleted] == why
+    assert {of.SERVICE for of in lacking} == {"compute"}
 
 
 @pytest.mark.parametrize("name", BY_API)
