@@ -79,11 +79,8 @@ def find_services(given: str | None, kept: Path | None, folder: Path, release: s
                 f"{path} has no {_lacks(path)}: it is no environment of the services",
                 "'make services' in a checkout makes one, or let 'stackmend lab up' make its own.",
             )
-        if (found := installed(path)) != release:
-            raise UsageError(
-                f"{path} has the services of {found or 'a release that no lab runs'}, not of {release}",
-                f"Name it: --release {found}" if found else "Let 'stackmend lab up' make an environment of its own.",
-            )
+        if (found := installed(path)) not in ("", release):
+            raise UsageError(f"{path} has the services of {found}, not of {release}", f"Name it: --release {found}")
         return path
     beside = Path(__file__).parents[4] / (".services" if release == NEWEST else f".services-{release}")
     candidates = [path for path in (kept, folder / "services", beside) if path]

@@ -31,7 +31,7 @@ RUNNABLE: Mapping[str, Runnable] = {
 
 
 def installed(services: Path) -> str:
-    """The release of an environment of the services, by its Nova; "" for one that no lab runs."""
+    """The release of an environment of the services, by its Nova; "" for one that is not known."""
     found = (path.name.split("-")[1] for path in services.glob("lib/python3*/site-packages/nova-*.dist-info"))
     majors = {int(version.split(".")[0]) for version in found}
     return next((release for release, known in RUNNABLE.items() if known.nova in majors), "")
