@@ -44,8 +44,8 @@ test-long: ## what make test leaves out for its length and needs no lab: every l
 	@scripts/setup.sh test
 	@scripts/timed.sh "the long tests" .uv/test/bin/python -m pytest -n $(JOBS) --maxprocesses 8 -m "long and not lab" $(TESTS)
 
-test-lab: ## the tests that use a real control plane, also those that move whole hosts for many minutes; TESTS="-k volume" for some
-	@scripts/setup.sh test
+test-lab: ## the tests that use a real control plane, one of an older release too, also those that move whole hosts for many minutes; TESTS="-k volume" for some
+	@scripts/setup.sh lab
 	@scripts/timed.sh "the tests on the lab" .uv/test/bin/python -m pytest -n 0 -m lab $(or $(TESTS),tests/lab/control_plane)
 
 attack: ## every attack on what the README promises, the long ones too; writes docs/explanation/attacks.md; ATTACKS="-k galera" for some
@@ -85,4 +85,5 @@ services: ## only the OpenStack services that the tests run migrations of, into 
 clean: ## remove what make made here (not Debian's packages, not your .venv, not a .services that is a link)
 	@rm -rf .uv docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@[ -L .services ] || rm -rf .services
+	@rm -rf .services-2024.1
 	@find src lab tests bench docs scripts -name __pycache__ -type d -prune -exec rm -rf {} +

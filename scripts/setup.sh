@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Usage: scripts/setup.sh demo | test | bench | lint | docs | services
+# Usage: scripts/setup.sh demo | test | lab | bench | lint | docs | services
 #
 # Sets up what that target of make needs, and only what is not there yet. All of it goes to .uv/ and .services/; Debian
 # packages are installed where a target wants a compiler or MariaDB. Python packages come from PyPI, or from the index
@@ -13,6 +13,7 @@
 #   .uv/ovn       likewise OVN's databases and northd, on a Debian without them; anybody may unpack and start them
 #   .uv/postgresql likewise PostgreSQL, whose package would make a database cluster and start it with the machine
 #   .services     the services themselves (lab/src/stackmend_lab/services.txt), whose migrations the tests run
+#   .services-2024.1  those of an older release (services-2024.1.txt there), which the tests of the lab run as well
 #
 # An environment is whole when its stamp says from what it was made. The stamp comes last: what was interrupted before
 # is made anew.
@@ -23,6 +24,7 @@ cd "$(dirname "$0")/.."
 
 STAMP=.made-from
 SERVICES=lab/src/stackmend_lab/services.txt
+OLDER=2024.1 # with Python 3.11 (lab/src/stackmend_lab/control_plane/releases.py)
 UV=.uv/tool/bin/uv
 
 # made_from TEXT... -- FILE...: what a stamp holds; environments know their own path, and their Python's
@@ -216,11 +218,12 @@ environment() {
         step "environment-$1" "environment $folder from uv.lock" fill_environment "$folder" "$want" "${@:2}"
 }
 
+# fill_services FOLDER PINS STAMP
 fill_services() {
-    empty .services
+    empty "$1"
     # each of their dozens of processes would compile them anew where the environment forbids to write bytecode
-    "$UV" pip sync --compile-bytecode --python .services/bin/python "$SERVICES"
-    write_stamp .services "$1"
+    "$UV" pip sync --compile-bytecode --python "$1/bin/python" "$2"
+    write_stamp "$1" "$3"
 }
 
 services() {
@@ -233,8 +236,20 @@ services() {
     else
         want=$(made_from services -- "$SERVICES")
         is_made .services "$want" ||
-            step services "the OpenStack services into .services, from $SERVICES" fill_services "$want"
+            step services "the OpenStack services into .services, from $SERVICES" \
+            fill_services .services "$SERVICES" "$want"
     fi
+}
+
+older_services() {
+    local folder=.services-$OLDER pins=${SERVICES%.txt}-$OLDER.txt want PYTHON=$PYTHON
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || PYTHON=$(command -v python3.11) || {
+        say "services of $OLDER: they need python3.11, which is not there. Their tests are left out"
+        return 0
+    }
+    want=$(made_from "$folder" -- "$pins")
+    is_made "$folder" "$want" ||
+        step "services-$OLDER" "the OpenStack services of $OLDER into $folder" fill_services "$folder" "$pins" "$want"
 }
 
 # ---- programs that are unpacked -------------------------------------------------------------------------------------
@@ -312,25 +327,28 @@ main() {
     # no `&&` between them: with it, bash would go on inside them after a command that failed
     case $target in
         demo | lint | docs) machine packages_for_uv ;;
-        test) machine packages_for_uv packages_for_tests packages_for_lab ;;
+        test | lab) machine packages_for_uv packages_for_tests packages_for_lab ;;
         bench | services) machine packages_for_uv packages_for_tests ;;
         *) die "no such target: '$target'" \
-            "Usage: scripts/setup.sh demo | test | bench | lint | docs | services" ;;
+            "Usage: scripts/setup.sh demo | test | lab | bench | lint | docs | services" ;;
     esac
     uv_itself
     case $target in
         demo | lint | docs) environment "$target" "$target" ;;
-        test | bench) environment test test ;;
+        test | lab | bench) environment test test ;;
     esac
     case $target in
-        test | services) services ;;
+        test | lab | services) services ;;
     esac
     case $target in
-        test)
+        test | lab)
             docker
             ovn
             postgresql
             ;;
+    esac
+    case $target in
+        lab) older_services ;;
     esac
     say "set-up of make $target took $(seconds_since "$begin") s"
 }

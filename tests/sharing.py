@@ -26,7 +26,7 @@ WITHOUT_LAB = frozenset(
 #: tests that need an undamaged lab come first (and the stories, which start together with the operations, end before
 #: others set levers or disable hosts), tests that stop it last, the rest in between
 FIRST = ("test_plane", "test_host_status", "test_proofs", "test_api_audit", "test_operations", "test_old_recipes")
-LAST = ("test_whole_again",)
+LAST = ("test_whole_again", "test_older_release")
 LAB = "lab"
 #: from one file: more would leave workers idle at the end
 LOT = 8

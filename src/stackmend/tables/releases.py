@@ -19,6 +19,11 @@ RELEASES = (
     "2025.2", "2026.1", "2026.2",
 )  # fmt: skip
 NEWEST = RELEASES[-1]
+#: names that releases with a date also have
+NAMES = {
+    "antelope": "2023.1", "bobcat": "2023.2", "caracal": "2024.1", "dalmatian": "2024.2", "epoxy": "2025.1",
+    "flamingo": "2025.2", "gazpacho": "2026.1", "hibiscus": "2026.2",
+}  # fmt: skip
 #: releases from which operators upgrade directly to the next of them, besides the oldest known
 SLURP = ("2023.1", "2024.1", "2025.1", "2026.1")
 
@@ -38,6 +43,11 @@ def fitting(service: str, found: Iterable[str]) -> tuple[str, ...]:
     """The releases after whose migrations a service's database has these revisions, from the oldest; () if none has."""
     there = set(found)
     return tuple(r for r in RELEASES if there and set(revisions()[r].get(service, ())) - _ENDED == there - _ENDED)
+
+
+def named(text: str) -> str:
+    """A release as an operator may type it (``Caracal``), as in RELEASES; anything else in small letters."""
+    return NAMES.get(text.lower(), text.lower())
 
 
 def spoken(releases: tuple[str, ...]) -> str:

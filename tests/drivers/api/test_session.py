@@ -183,3 +183,15 @@ def test_another_cloud_is_refused(config: Config, fake: Fake, session: ApiSessio
     fake.fault("GET", "/os-services", "refuse", status=200, body={"services": [{"id": "somebody-elses"}]})
     with pytest.raises(ApiError, match="belong to different clouds"):
         apis.same_cloud(ApiReading(session, clock), CloudSession.of(config))
+
+
+def test_a_service_without_microversions_is_not_taken_at_its_word(
+    fake: Fake, session: ApiSession, clock: HandClock
+) -> None:
+    """Nova's older API ignores which one is asked for: ids would be other ids, and clouds would seem different."""
+    fake.highest["compute"] = ""
+    reading = ApiReading(session, clock)
+
+    with pytest.raises(SourceError, match=r"compute of cloud .* has no microversions: GET /os-services needs 2\.53"):
+        reading.get("compute", "/os-services?binary=nova-conductor", "2.53")
+    assert not reading.offers("compute", "2.1")

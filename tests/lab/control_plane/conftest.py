@@ -9,12 +9,15 @@ import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.releases import RUNNABLE, interpreter
 from stackmend_lab.guardian import Guardian, reap
+from stackmend_lab.mariadb import LabError
 
 from ...sharing import turn
 from .old_recipes import TALES
@@ -25,7 +28,16 @@ from .repairs import ALL, BY_NAME, HEALER, of_break
 WRITE = "STACKMEND_WRITE_PROOFS"
 #: test files that move whole hosts for many minutes: run by make test-lab, not by make test
 LONG = frozenset(
-    {"test_lost_end", "test_agents", "test_drain", "test_moves", "test_evacuate", "test_recover", "test_conformance"}
+    {
+        "test_lost_end",
+        "test_agents",
+        "test_drain",
+        "test_moves",
+        "test_evacuate",
+        "test_recover",
+        "test_conformance",
+        "test_older_release",
+    }
 )
 #: of the tests that fakes and the lab share, those that make test leaves to the fakes: other tests of the file show
 #: that both behave alike (docs/adr/0078)
@@ -46,7 +58,7 @@ TALKATIVE = ("keystoneauth", "openstack", "stevedore", "urllib3")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need a lab, and put them first, in a fixed order."""
-    using = [item for item in items if "plane" in getattr(item, "fixturenames", ())]
+    using = [item for item in items if {"plane", "older"} & set(getattr(item, "fixturenames", ()))]
     for item in using:
         item.add_marker(pytest.mark.lab)
         left = LEFT_TO_FAKES.get(item.path.stem, set())
@@ -59,17 +71,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def plane() -> Iterator[Plane]:
     """A lab with its seed: the one in STACKMEND_LAB if set, otherwise a new one, removed afterwards."""
+    with brought_up(os.environ.get("STACKMEND_LAB")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def older() -> Iterator[Plane]:
+    """A lab of an older release: the one in STACKMEND_OLDER_LAB if set, otherwise a new one, removed afterwards."""
+    release = list(RUNNABLE)[-1]
+    try:
+        interpreter(release)
+    except LabError as problem:
+        pytest.skip(str(problem))
+    with brought_up(os.environ.get("STACKMEND_OLDER_LAB"), release) as lab:
+        yield lab
+
+
+@contextmanager
+def brought_up(given: str | None, release: str | None = None) -> Iterator[Plane]:
+    """The lab in a given folder, or a new one, which is removed afterwards."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    if given := os.environ.get("STACKMEND_LAB"):
-        lab = Plane(Path(given))
+    if given:
+        lab = Plane(Path(given), release=release)
         lab.up()
         yield lab
         return
     # not pytest's folder, whose name may contain characters that services do not accept
     with tempfile.TemporaryDirectory(prefix="stackmend-lab-") as folder:
         reap()
-        lab = Plane(Path(folder) / "lab")
+        lab = Plane(Path(folder) / "lab", release=release)
         guardian = Guardian(lab.folder, Path(folder))
         try:
             lab.up(lambda text: print(text))

@@ -9,6 +9,7 @@ import pytest
 
 from stackmend.cli.shell import main
 from stackmend.model.errors import Exit
+from stackmend.tables.releases import NEWEST
 from stackmend_lab.control_plane import install
 
 
@@ -36,6 +37,26 @@ def test_services_that_are_none_are_refused(tmp_path, capsys):
     assert code == Exit.USAGE
     assert "has no bin/nova-compute" in capsys.readouterr().err
     assert not (tmp_path / "lab" / "lab.json").exists()
+
+
+def test_services_of_another_release_are_refused(tmp_path, capsys):
+    """An environment is known by its Nova; the hint says which release to name."""
+    for name in install._SERVICES:
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).touch()
+    (tmp_path / "lib" / "python3.11" / "site-packages" / "nova-29.4.0.dist-info").mkdir(parents=True)
+    code = main(["lab", "up", "--folder", str(tmp_path / "lab"), "--services", str(tmp_path)])
+    assert code == Exit.USAGE
+    assert (
+        f"{tmp_path} has the services of 2024.1, not of {NEWEST}\nhint: Name it: --release" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "lab" / "lab.json").exists()
+
+
+def test_a_release_that_no_lab_runs_is_refused(tmp_path, capsys):
+    """It is read, but its services do not run here; names are those of operators."""
+    assert main(["lab", "up", "--folder", str(tmp_path / "lab"), "--release", "Antelope"]) == Exit.USAGE
+    assert "no lab runs the services of 2023.1\nhint: Of these: 2026.2, 2024.1." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--hosts", "1", "--cells", "2"], ["--hosts", "0"], ["--cells", "0"]])

@@ -110,6 +110,28 @@ def test_every_service_has_its_place(lab):
     assert services["keystone"].stage is Stage.IDENTITY
 
 
+def test_an_older_release_has_programs_of_its_own(tmp_path):
+    """Nova's and Neutron's APIs are servers that read their ports; the applications of uwsgi are scripts."""
+    lab = layout.create(tmp_path / "lab", 1, 1, tmp_path / "services", 2, "2024.1")
+    configuration.write(lab)
+    services = table(lab)
+
+    assert [Path(services[name].argv[0]).name for name in ("nova-api", "neutron-api")] == [
+        "nova-api-os-compute", "neutron-server",
+    ]  # fmt: skip
+    assert not {"neutron-rpc", "neutron-periodic"} & set(services)
+    ports = options(lab.configuration / "nova.conf")["DEFAULT"], options(lab.configuration / "neutron-server.conf")
+    assert ports[0]["osapi_compute_listen_port"] == str(lab.ports["nova"])
+    assert ports[1]["DEFAULT"]["bind_port"] == str(lab.ports["neutron"])
+    scripts = {
+        word for service in services.values() for word in service.argv if word.startswith(f"{lab.services}/bin/")
+    }
+    assert {
+        f"{lab.services}/bin/{name}" for name in ("keystone-wsgi-public", "placement-api", "cinder-wsgi")
+    } <= scripts
+    assert all((lab.configuration / node / "glance-api-paste.ini").exists() for node in lab.glance_nodes)
+
+
 def test_no_argument_and_no_variable_of_a_service_holds_a_password(lab):
     """Arguments are seen by every user of the machine."""
     shown = [

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stackmend.model.errors import UsageError
+from stackmend.tables.releases import NEWEST
 from stackmend_lab.control_plane import layout
 from stackmend_lab.mariadb import LabError
 
@@ -50,6 +51,20 @@ def test_impossible_sizes_are_refused(tmp_path, hosts, cells):
 def test_what_was_chosen_is_kept(lab):
     """Reading it again gives the same ports and passwords."""
     assert layout.load(lab.folder) == lab
+
+
+def test_a_lab_keeps_its_release(tmp_path):
+    """Its databases are those of a release: another one is refused; a lab without one in its file is of the newest."""
+    lab = layout.create(tmp_path / "lab", 1, 1, SERVICES, release="2024.1")
+    assert layout.adapted(layout.load(lab.folder), None, None, SERVICES).release == "2024.1"
+    with pytest.raises(UsageError, match=r"has the services of 2024\.1 and keeps them"):
+        layout.adapted(lab, None, None, SERVICES, release=NEWEST)
+
+    path = lab.folder / "lab.json"
+    document = json.loads(path.read_text())
+    del document["release"]
+    path.write_text(json.dumps(document))
+    assert layout.load(lab.folder).release == NEWEST
 
 
 def test_ports_are_distinct_free_and_below_those_of_outgoing_connections(lab):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stackmend_lab.control_plane.layout import Layout
+from stackmend_lab.control_plane.releases import RUNNABLE
 
 #: folders that services expect, in the state folder
 _FOLDERS = (
@@ -78,6 +79,10 @@ def rendered(layout: Layout) -> dict[Path, str]:
     found[etc / "glance-api.conf"] = render("glance-api.conf", node="")
     for node in layout.glance_nodes:
         found[etc / node / "glance-api.conf"] = render("glance-api.conf", node=node)
+    if RUNNABLE[layout.release].eventlet:
+        found[etc / "neutron-server.conf"] = render("neutron-server.conf")
+        # Glance asks for this file beside its own, although that one names another
+        found |= {etc / node / "glance-api-paste.ini": "" for node in layout.glance_nodes or ("",)}
     found[layout.clouds_yaml] = render("clouds.yaml")
     found[layout.toml] = render("stackmend.toml")
     return found

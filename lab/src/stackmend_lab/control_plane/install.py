@@ -12,9 +12,11 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from stackmend.model.errors import UsageError
+from stackmend.tables.releases import NEWEST
 from stackmend_lab.control_plane import packages
 from stackmend_lab.control_plane.process import tail
 from stackmend_lab.control_plane.progress import Tell
+from stackmend_lab.control_plane.releases import RUNNABLE, installed, interpreter
 from stackmend_lab.mariadb import LabError
 
 #: Debian installs servers in folders that are not on every PATH
@@ -64,9 +66,12 @@ def ensure_packages(tell: Tell, log: Path, programs: Mapping[str, str] = PROGRAM
     run([*front, sys.executable, "-I", packages.__file__, *names], log, f"apt-get ended badly; {by_hand}")
 
 
-def find_services(given: str | None, kept: Path | None, folder: Path) -> Path:
-    """The environment of the services: named, kept from the last time, next to the source, or in the folder."""
-    named = given or os.environ.get("STACKMEND_SERVICES")
+def find_services(given: str | None, kept: Path | None, folder: Path, release: str = NEWEST) -> Path:
+    """The environment of a release's services: named, kept from the last time, next to the source, or in the folder.
+
+    ``STACKMEND_SERVICES`` names those of the newest release.
+    """
+    named = given or (os.environ.get("STACKMEND_SERVICES") if release == NEWEST else None)
     if named:
         path = Path(named).absolute()
         if not is_services(path):
@@ -74,8 +79,10 @@ def find_services(given: str | None, kept: Path | None, folder: Path) -> Path:
                 f"{path} has no {_lacks(path)}: it is no environment of the services",
                 "'make services' in a checkout makes one, or let 'stackmend lab up' make its own.",
             )
+        if (found := installed(path)) not in ("", release):
+            raise UsageError(f"{path} has the services of {found}, not of {release}", f"Name it: --release {found}")
         return path
-    beside = Path(__file__).parents[4] / ".services"
+    beside = Path(__file__).parents[4] / (".services" if release == NEWEST else f".services-{release}")
     candidates = [path for path in (kept, folder / "services", beside) if path]
     return next((path for path in candidates if is_services(path)), folder / "services")
 
@@ -85,15 +92,15 @@ def is_services(path: Path) -> bool:
     return not _lacks(path)
 
 
-def ensure_services(path: Path, tell: Tell, log: Path) -> None:
+def ensure_services(path: Path, tell: Tell, log: Path, release: str = NEWEST) -> None:
     """Install the services into ``path`` unless they are there; about 700 MiB, one or two minutes."""
     if is_services(path):
         return
-    tell(f"installing the services into {path}")
+    tell(f"installing the services of {release} into {path}")
+    python = interpreter(release)
     shutil.rmtree(path, ignore_errors=True)
-    python = getattr(sys, "_base_executable", None) or sys.executable
     why = "the services could not be installed"
-    with as_file(files("stackmend_lab") / "services.txt") as pins:
+    with as_file(files("stackmend_lab") / RUNNABLE[release].pins) as pins:
         if uv := shutil.which("uv"):
             environment = _index_for_uv()
             run([uv, "venv", "--quiet", "--python", python, str(path)], log, why, environment)

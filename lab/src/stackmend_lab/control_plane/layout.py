@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stackmend.model.errors import UsageError
+from stackmend.tables.releases import NEWEST
 from stackmend_lab.mariadb import LabError
 
 HOSTS, CELLS = 4, 2  #: of a new lab
@@ -30,6 +31,7 @@ _PASSWORDS = ("admin", "service", "database", "database-root", "reader", "mender
 _FORMAT = 1
 #: below the range of ephemeral ports, so that a chosen port is also free at the next start
 _PORT_RANGE = range(20000, 32000)
+_ANEW = "Name another --folder, or begin anew: stackmend lab down --remove"
 #: characters accepted by all programs: RabbitMQ's scripts do not support blanks, oslo.config no dollar signs
 _PATH = re.compile(r"[\w/.+@-]+", re.ASCII)
 
@@ -47,6 +49,7 @@ class Layout:
     ports: Mapping[str, int]  #: one for each of LISTENERS
     passwords: Mapping[str, str] = field(repr=False)
     services: Path  #: the environment with nova, neutron, ...
+    release: str = NEWEST  #: of the services, which a lab keeps
     glances: int = 1  #: number of Glance nodes, each with its own store; two or more are behind a load balancer
 
     @property
@@ -173,7 +176,14 @@ def load(folder: Path) -> Layout:
         raise LabError(f"{path} is damaged", f"Remove {folder} and begin anew.") from None
 
 
-def create(folder: Path, hosts: int | None, cells: int | None, services: Path, glances: int | None = None) -> Layout:
+def create(
+    folder: Path,
+    hosts: int | None,
+    cells: int | None,
+    services: Path,
+    glances: int | None = None,
+    release: str | None = None,
+) -> Layout:
     """A new lab: ports that are free now, random passwords; nothing but ``lab.json`` is written."""
     _usable(folder)
     layout = Layout(
@@ -182,6 +192,7 @@ def create(folder: Path, hosts: int | None, cells: int | None, services: Path, g
         ports=free_ports(LISTENERS),
         passwords={name: secrets.token_hex(12) for name in _PASSWORDS},
         services=services,
+        release=release or NEWEST,
     )
     layout = _with_glances(layout, glances)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -189,22 +200,25 @@ def create(folder: Path, hosts: int | None, cells: int | None, services: Path, g
     return layout
 
 
-def adapted(layout: Layout, hosts: int | None, cells: int | None, services: Path, glances: int | None = None) -> Layout:
+def adapted(
+    layout: Layout,
+    hosts: int | None,
+    cells: int | None,
+    services: Path,
+    glances: int | None = None,
+    release: str | None = None,
+) -> Layout:
     """The lab changed as requested: it can get more hosts (in the first cell), but not fewer, and no other cells.
 
     The number of Glance nodes may change freely.
     """
+    if release not in (None, layout.release):
+        raise UsageError(f"the lab in {layout.folder} has the services of {layout.release} and keeps them", _ANEW)
     if cells is not None and cells != len(layout.cells):
-        raise UsageError(
-            f"the lab in {layout.folder} has {len(layout.cells)} cells and keeps them",
-            "Name another --folder, or begin anew: stackmend lab down --remove",
-        )
+        raise UsageError(f"the lab in {layout.folder} has {len(layout.cells)} cells and keeps them", _ANEW)
     more = 0 if hosts is None else hosts - len(layout.hosts)
     if more < 0:
-        raise UsageError(
-            f"the lab in {layout.folder} has {len(layout.hosts)} hosts and keeps them",
-            "Name another --folder, or begin anew: stackmend lab down --remove",
-        )
+        raise UsageError(f"the lab in {layout.folder} has {len(layout.hosts)} hosts and keeps them", _ANEW)
     _countable(len(layout.hosts) + more, len(layout.cells))
     names = [_host(number) for number in range(len(layout.hosts) + 1, len(layout.hosts) + more + 1)]
     more_hosts = {**layout.hosts, **dict.fromkeys(names, "cell1")}

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stackmend.model.errors import UsageError
+from stackmend.tables.releases import NEWEST
 from stackmend_lab.control_plane import bootstrap, configuration, databases, install, layout, ready, seed
 from stackmend_lab.control_plane.layout import Layout
 from stackmend_lab.control_plane.process import Keeper, Process
 from stackmend_lab.control_plane.progress import Tell, silently
 from stackmend_lab.control_plane.ready import Waiting
+from stackmend_lab.control_plane.releases import RUNNABLE
 from stackmend_lab.control_plane.services import Service, Stage, environment, table
 from stackmend_lab.mariadb import LabError
 
@@ -43,7 +45,10 @@ class ServiceState:
 
 
 class Plane:
-    """A control plane in ``folder``; by default with its existing hosts and cells, or four in two for a new one."""
+    """A control plane in ``folder``; by default with its existing hosts and cells, or four in two for a new one.
+
+    ``release``: whose services it runs, one of releases.RUNNABLE; by default its own, or the newest for a new one.
+    """
 
     def __init__(
         self,
@@ -52,9 +57,10 @@ class Plane:
         cells: int | None = None,
         services: str | None = None,
         glances: int | None = None,
+        release: str | None = None,
     ) -> None:
         self.folder = folder.absolute()
-        self._asked = (hosts, cells, services, glances)
+        self._asked = (hosts, cells, services, glances, release)
         self._account: CloudRegion | None = None
         self._asking = threading.Lock()
 
@@ -330,20 +336,24 @@ class Plane:
         return services[name]
 
     def _prepared(self, progress: Tell) -> Layout:
-        hosts, cells, given, glances = self._asked
+        hosts, cells, given, glances, release = self._asked
+        if release and release not in RUNNABLE:
+            raise UsageError(f"no lab runs the services of {release}", f"Of these: {', '.join(RUNNABLE)}.")
         try:
             lab = layout.load(self.folder)
             before = lab.glance_nodes
-            lab = layout.adapted(lab, hosts, cells, install.find_services(given, lab.services, self.folder), glances)
+            services = install.find_services(given, lab.services, self.folder, lab.release)
+            lab = layout.adapted(lab, hosts, cells, services, glances, release)
             if lab.glance_nodes != before:
                 seed.spread_images(lab, {*before, *lab.glance_nodes})
         except layout.NoLabError:
             progress(f"making a lab in {self.folder}")
-            lab = layout.create(self.folder, hosts, cells, install.find_services(given, None, self.folder), glances)
+            services = install.find_services(given, None, self.folder, release or NEWEST)
+            lab = layout.create(self.folder, hosts, cells, services, glances, release)
         lab.save()
         lab.logs.mkdir(exist_ok=True)
         install.ensure_packages(progress, lab.logs / "packages.log")
-        install.ensure_services(lab.services, progress, lab.logs / "services.log")
+        install.ensure_services(lab.services, progress, lab.logs / "services.log", lab.release)
         configuration.write(lab)
         return lab
 

@@ -11,10 +11,18 @@ from pathlib import Path
 
 from stackmend_lab.control_plane.install import RABBITMQ, SYSTEM_PATH, bytecode_cache, program
 from stackmend_lab.control_plane.layout import Layout
+from stackmend_lab.control_plane.releases import RUNNABLE
 
 FAKE_BACKENDS = Path(__file__).parent / "fake_backends"
 NODE = "lab@localhost"  #: name of the RabbitMQ node
 
+#: where a release does not have that module yet, its WSGI application is a script
+_SCRIPTS = {
+    "keystone.wsgi.api": "keystone-wsgi-public",
+    "placement.wsgi.api": "placement-api",
+    "glance.wsgi.api": "glance-wsgi-api",
+    "cinder.wsgi.api": "cinder-wsgi",
+}
 #: not inherited by services, as these would change how their Python works
 _NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "PYTHONUNBUFFERED")
 
@@ -107,22 +115,42 @@ def _ground(layout: Layout) -> list[Service]:
 
 def _web(layout: Layout) -> list[Service]:
     etc = str(layout.configuration)
-    paste = layout.services / "etc" / "nova" / "api-paste.ini"
     return [
         _uwsgi(layout, "keystone", "keystone", "keystone.wsgi.api", 4, Stage.IDENTITY,
                {"OS_KEYSTONE_CONFIG_FILES": f"{etc}/keystone.conf"}),
         _uwsgi(layout, "placement", "placement", "placement.wsgi.api", 4, Stage.CONTROL,
                {"OS_PLACEMENT_CONFIG_DIR": etc}),
         *_glances(layout),
+        *(_eventlet if RUNNABLE[layout.release].eventlet else _threaded)(layout),
+        # Cinder's module parses the arguments of the program
+        _uwsgi(layout, "cinder-api", "cinder", "cinder.wsgi.api", 4, Stage.CONTROL, {},
+               "--pyargv", f"--config-file={etc}/cinder.conf --config-file={etc}/cinder.local.conf"),
+    ]  # fmt: skip
+
+
+def _threaded(layout: Layout) -> list[Service]:
+    """Nova's and Neutron's APIs as WSGI applications."""
+    etc = str(layout.configuration)
+    paste = layout.services / "etc" / "nova" / "api-paste.ini"
+    return [
         # the first file is the one with the pipelines, whatever else is named
         _uwsgi(layout, "nova-api", "nova", "nova.wsgi.osapi_compute", 6, Stage.CONTROL,
                {"OS_NOVA_CONFIG_DIR": etc, "OS_NOVA_CONFIG_FILES": f"{paste};nova.conf;nova.local.conf"}),
         _uwsgi(layout, "neutron-api", "neutron", "neutron.wsgi.api", 6, Stage.CONTROL,
                {"OS_NEUTRON_CONFIG_DIR": etc, "OS_NEUTRON_CONFIG_FILES": "neutron.conf;neutron.local.conf"}),
-        # Cinder's module parses the arguments of the program
-        _uwsgi(layout, "cinder-api", "cinder", "cinder.wsgi.api", 4, Stage.CONTROL, {},
-               "--pyargv", f"--config-file={etc}/cinder.conf --config-file={etc}/cinder.local.conf"),
     ]  # fmt: skip
+
+
+def _eventlet(layout: Layout) -> list[Service]:
+    """Both as servers of their own: within uwsgi, green threads only go on with the next request."""
+    names = (
+        ("nova-api", "nova-api-os-compute", "nova", ("nova", "nova.local")),
+        ("neutron-api", "neutron-server", "neutron", ("neutron", "neutron.local", "neutron-server")),
+    )
+    return [
+        Service(name=name, argv=_command(layout, program, *files), stage=Stage.CONTROL, listener=listener)
+        for name, program, listener, files in names
+    ]
 
 
 def _glances(layout: Layout) -> list[Service]:
@@ -151,9 +179,13 @@ def _uwsgi(
     own: Mapping[str, str],
     *more: str,
 ) -> Service:
+    script = _SCRIPTS[module] if RUNNABLE[layout.release].eventlet else ""
+    application = (
+        ("--wsgi-file", f"{layout.services}/bin/{script}") if script else ("--module", f"{module}:application")
+    )
     argv = (
-        f"{layout.services}/bin/uwsgi", "--http-socket", f"127.0.0.1:{layout.ports[listener]}",
-        "--module", f"{module}:application", "--master", "--die-on-term", "--processes", "1",
+        f"{layout.services}/bin/uwsgi", "--http-socket", f"127.0.0.1:{layout.ports[listener]}", *application,
+        "--master", "--die-on-term", "--processes", "1",
         "--threads", str(threads), "--enable-threads", "--lazy-apps", "--need-app", "--thunder-lock",
         "--buffer-size", "65535", "--add-header", "Connection: close", "--disable-logging",
         "--worker-reload-mercy", "5", *more,
@@ -166,13 +198,14 @@ def _control(layout: Layout) -> list[Service]:
         return Service(name=name, argv=_command(layout, program, files, f"{files}.local"), stage=Stage.CONTROL)
 
     found = [
-        service("neutron-rpc", "neutron-rpc-server", "neutron"),
-        service("neutron-periodic", "neutron-periodic-workers", "neutron"),
         service("nova-scheduler", "nova-scheduler", "nova"),
         service("nova-conductor", "nova-conductor", "nova"),
         service("cinder-scheduler", "cinder-scheduler", "cinder"),
         service("cinder-volume", "cinder-volume", "cinder"),
     ]
+    if not RUNNABLE[layout.release].eventlet:  # neutron-server does that as well: without RPC it would tell no agent
+        found.append(service("neutron-rpc", "neutron-rpc-server", "neutron"))
+        found.append(service("neutron-periodic", "neutron-periodic-workers", "neutron"))
     # the first cell is served by the conductor above
     further = (cell for cell in layout.cells if cell != "cell1")
     return found + [service(f"nova-conductor-{cell}", "nova-conductor", f"nova-{cell}") for cell in further]

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.commands.lab import require_lab
 from stackmend.model.errors import Exit, UsageError
-from stackmend.tables.releases import NEWEST, RELEASES
+from stackmend.tables.releases import NEWEST, RELEASES, named
 
 
 class Demo(Printing):
@@ -36,6 +36,7 @@ class Demo(Printing):
         )
         parser.add_argument(
             "--release",
+            type=named,
             choices=RELEASES,
             default=NEWEST,
             help="whose databases the services have (default: the newest)",

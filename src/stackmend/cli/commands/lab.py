@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stackmend import __version__
 from stackmend.cli.base import Command, Printing
 from stackmend.model.errors import Exit, UsageError
+from stackmend.tables.releases import RELEASES, named
 
 if TYPE_CHECKING:
     from stackmend_lab.control_plane import Plane
@@ -61,15 +62,16 @@ class _Lab(Command):
 class LabUp(_Lab):
     """Bring up a real control plane with fake hypervisors, or complete an existing one.
 
-    Keystone, Glance, Placement, Nova, Neutron and Cinder of the newest release run as plain processes with MariaDB
-    and RabbitMQ of their own, everything in one folder. Whatever is missing is installed, built, started and seeded;
-    the rest is left alone. Needs 3 GiB of memory, root (or sudo) only for Debian packages, and the lab itself:
-    pip install 'stackmend[lab]'.
+    Keystone, Glance, Placement, Nova, Neutron and Cinder of the newest release, or of the one named, run as plain
+    processes with MariaDB and RabbitMQ of their own, everything in one folder. Whatever is missing is installed, built,
+    started and seeded; the rest is left alone. Needs 3 GiB of memory, root (or sudo) only for Debian packages, and the
+    lab itself: pip install 'stackmend[lab]'.
     """
 
     examples = """
   $ stackmend lab up
   $ stackmend lab up --folder /srv/lab --hosts 6 --cells 3
+  $ stackmend lab up --release caracal --folder /srv/caracal
   $ stackmend lab up --glances 2        # an image is on the node that took it, and on no other"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -85,15 +87,23 @@ class LabUp(_Lab):
             help="nodes of Glance with stores of their own, behind a balancer (default: 1, or as many as there are)",
         )
         parser.add_argument(
+            "--release",
+            type=named,
+            choices=RELEASES,
+            metavar="REL",
+            help="release of the services: 2026.2 or 2024.1 (default: the newest); a lab keeps its own",
+        )
+        parser.add_argument(
             "--services",
             metavar="DIR",
-            help="environment with the services (default: $STACKMEND_SERVICES, a checkout's .services, or a new one)",
+            help="environment with the services (default: $STACKMEND_SERVICES, which are the newest, a checkout's"
+            " .services, or a new one)",
         )
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Bring it up and say how to use it."""
-        asked = {name: getattr(parsed_args, name) for name in ("hosts", "cells", "services", "glances")}
+        asked = {name: getattr(parsed_args, name) for name in ("hosts", "cells", "services", "glances", "release")}
         plane = self.plane(parsed_args, **asked)
         begun = time.monotonic()
         plane.up(lambda text: self.notes.say(f"{time.monotonic() - begun:5.0f} s  {text}"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stackmend.drivers.api.operations import implementation_of, implementations
-from stackmend.model.api import ApiAccount, Request, Response
+from stackmend.model.api import ApiAccount, Request, Response, Versions
 from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
 from stackmend.model.operations import Operation, Seen
 from stackmend.model.protocols import Clock, Session
@@ -27,6 +27,7 @@ class ApiReading:
         self._session, self._clock = session, clock
         self.insisted = False
         self._lacking: dict[type[Operation[Any]], str] = {}
+        self._versioned: set[str] = set()  #: services that are known to have microversions
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
         """The JSON of a resource, None if there is none (404). SourceError for anything else."""
@@ -70,11 +71,15 @@ class ApiReading:
 
     def offers(self, service: str, microversion: str) -> bool:
         """Whether the service has this microversion."""
+        offered = self._versions(service)
+        return offered is not None and offered[0] <= version(microversion) <= offered[1]
+
+    def _versions(self, service: str) -> Versions | None:
+        """(lowest, highest) microversion of a service; None if it has none."""
         try:
-            offered = self._session.versions(service)
+            return self._session.versions(service)
         except ApiError as problem:
             raise SourceError(problem.message, problem.hint) from None
-        return offered is not None and offered[0] <= version(microversion) <= offered[1]
 
     def account(self) -> ApiAccount:
         """The account the services know us by; SourceError if it cannot be determined."""
@@ -98,10 +103,7 @@ class ApiReading:
         wanting = implementations()[operation]
         if not wanting.microversion:
             return ""
-        try:
-            offered = self._session.versions(operation.SERVICE)
-        except ApiError as problem:
-            raise SourceError(problem.message, problem.hint) from None
+        offered = self._versions(operation.SERVICE)
         wanted = version(wanting.microversion)
         if offered is not None and offered[0] <= wanted <= offered[1]:
             return ""
@@ -124,9 +126,22 @@ class ApiReading:
                 continue
             # a failure on a read may be temporary; the answer to the last try is returned
             if (answer.status not in BUSY and answer.status != 500) or not left:
+                self._heeded(request, answer)
                 return answer
             self._clock.sleep(min(PAUSE if answer.after is None else answer.after, LONGEST_PAUSE))
         raise SourceError(f"{request.service} of cloud {self._session.name} does not answer")
+
+    def _heeded(self, request: Request, answer: Response) -> None:
+        """SourceError if the service knows no microversions: it answers all the same, in an older form."""
+        if not request.microversion or not answer.good or request.service in self._versioned:
+            return
+        if self._versions(request.service) is None:
+            raise SourceError(
+                f"{request.service} of cloud {self._session.name} has no microversions: {request.method}"
+                f" {request.path.partition('?')[0]} needs {request.microversion}",
+                "Check whether clouds.yaml or the catalog names an endpoint of an older version of its API.",
+            )
+        self._versioned.add(request.service)
 
 
 def version(text: str) -> tuple[int, int]:

@@ -8,9 +8,10 @@ appears or disappears it makes the calls that the agent makes for a tap device. 
 
 import time
 
+from lab_neutron import begin  # isort: skip - first of all it makes threads green where Neutron's are
+
 import oslo_messaging
 from lab_levers import STATE, word
-from lab_neutron import begin
 from neutron.agent import rpc as agent_rpc
 from neutron_lib.agent import topics
 from oslo_log import log as logging

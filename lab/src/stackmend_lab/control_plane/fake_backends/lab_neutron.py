@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Common start of the fakes of Neutron agents: ``PROGRAM HOST... --config-file neutron.conf``."""
 
+import importlib
+import importlib.util
 import sys
+
+if importlib.util.find_spec("neutron.cmd.eventlet"):  # RPC of this release works on green threads
+    importlib.import_module("neutron.cmd.eventlet")
 
 from neutron.agent import rpc as agent_rpc
 from neutron.common import config

@@ -7,8 +7,9 @@ agent is alive, Neutron waits for it with every port of a network that it serves
 
 import time
 
+from lab_neutron import begin  # isort: skip - first of all it makes threads green where Neutron's are
+
 import oslo_messaging
-from lab_neutron import begin
 from neutron_lib import rpc
 from neutron_lib.agent import topics
 from oslo_log import log as logging

@@ -30,6 +30,10 @@ CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
 PLUGGED = STATE / "plugged"
 _SAVING = threading.Lock()
+try:
+    from nova.exception import InstanceEventTimeout
+except ImportError:  # where nova-compute works on green threads
+    from eventlet.timeout import Timeout as InstanceEventTimeout
 
 
 class LabDriver(fake.FakeDriverWithoutFakeNodes):
@@ -137,10 +141,10 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
         if wait and power_on and CONF.vif_plugging_timeout:
             events = [("network-vif-plugged", v["id"]) for v in network_info or [] if not v.get("active", True)]
         try:
-            with self.virtapi.wait_for_instance_event(instance, events, timeout=CONF.vif_plugging_timeout):
+            with self.virtapi.wait_for_instance_event(instance, events, CONF.vif_plugging_timeout):
                 if power_on:
                     self.plug_vifs(instance, network_info)
-        except exception.InstanceEventTimeout:
+        except InstanceEventTimeout:
             LOG.warning("Timeout waiting for %s", events, instance=instance)
             if CONF.vif_plugging_is_fatal:
                 self.unplug_vifs(instance, network_info)
