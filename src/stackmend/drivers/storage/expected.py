@@ -31,15 +31,16 @@ class Expected:
 
     def lacking(self, back_end: BackEnd, listing: Listing) -> str:
         """Why it is not believed that this is everything; "" if it is."""
-        wanted: set[str] = set()
-        for owner in back_end.cinder:
-            wanted |= self.volumes.get(owner, set())
+        wanted = set[str]().union(*(self.volumes.get(owner, ()) for owner in back_end.cinder))
         there = {one.uuid for one in listing.objects if one.kind == "volume" and one.role != "trash"}
         held = len(wanted & there)
-        nothing = bool(wanted) and not there
-        if nothing or (len(wanted) >= _LEAST and 2 * held < len(wanted)):
+        # of two back ends with their places exchanged, the one with few volumes seems to have lost these
+        anothers = not held and any(there & some for some in self.volumes.values())
+        few = not there or anothers or (len(wanted) >= _LEAST and 2 * held < len(wanted))
+        if wanted and few:
             return (
-                f"it holds {held} of the {len(wanted)} volumes that Cinder has there: is it another {back_end.kind},"
+                f"it holds {held} of the {len(wanted)} volumes that Cinder has there"
+                f"{', and some that Cinder has elsewhere' if anothers else ''}: is it another {back_end.kind},"
                 " are their names of another volume_name_template, or is something not mounted?"
             )
         return ""
@@ -61,7 +62,8 @@ class Expected:
         for kind, known, owner in (("volume", self.names, "Cinder"), ("disk", self.servers, "Nova")):
             uuids = {one.uuid for one in listing.objects if one.kind == kind and not one.role}
             unknown = len(uuids - known) if known is not None else 0
-            if unknown >= _LEAST and 2 * unknown > len(uuids):
+            # where nothing is known, nothing shows that it is ours
+            if unknown == len(uuids) > 0 or (unknown >= _LEAST and 2 * unknown > len(uuids)):
                 return (
                     f"{owner} knows nothing of {unknown} of the {len(uuids)} {kind}s there, so that none is said to be"
                     " left over: does another cloud use it, too (shared = true), or is the database an old copy?"
