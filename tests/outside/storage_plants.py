@@ -179,7 +179,7 @@ def encrypted_and_cached(depot: Depot) -> None:
 
 
 def merged_into_an_overlay(depot: Depot) -> None:
-    """Its oldest snapshot was deleted while it was in use: the file of the snapshot has all of it, and the base is gone."""
+    """Its oldest snapshot was deleted while it was in use: the snapshot's file has all of it, and the base is gone."""
     volume = depot.volume()
     assert isinstance(depot.main, Folder)
     depot.main.qcow2(f"volume-{volume}.{new()}")

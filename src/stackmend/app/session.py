@@ -134,7 +134,7 @@ class CloudSession:
     def asking(self, checks: Mapping[str, Check]) -> Iterator[Callable[[Mapping[str, Rows]], Confirmed]]:
         """A function that runs these checks again for findings, on rows read again.
 
-        The sources of each are judged before that, and again once a minute: they may have been replaced since the audit.
+        The sources of each are judged before, and again once a minute: they may have been replaced since the audit.
         """
         session, begun, judged = self, -BELIEVED, set[str]()
 

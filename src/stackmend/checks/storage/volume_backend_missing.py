@@ -13,9 +13,9 @@ object of its name. The name is made of the id, or after a migration of `_name_i
 Left alone are volumes that are being created, deleted, migrated, downloaded, reverted, restored or managed, those that
 failed before they were made, those failed over to a replica, and those of shares that were not mounted where the list
 was made; and a volume on a share that is a file of a snapshot now, which is based on nothing: where the oldest snapshot
-of a volume in use is deleted, Nova pulls all data into that one, and Cinder removes `volume-<id>` (cinder/volume/drivers/
-remotefs.py: `_delete_snapshot_online`). A list is not believed at all if it has less than half of the volumes that it
-should have, or none of them, but some that Cinder has on another back end.
+of a volume in use is deleted, Nova pulls all data into that one, and Cinder removes `volume-<id>`
+(cinder/volume/drivers/remotefs.py: `_delete_snapshot_online`). A list is not believed at all if it has less than half
+of the volumes that it should have, or none of them, but some that Cinder has on another back end.
 
 ## Why it matters
 The data is not where Cinder looks for it. A guest that has it open may still work until it is stopped; everything else
@@ -120,9 +120,9 @@ OUTSIDE_CHECK = OutsideCheck(
                     THEN 'ask who deleted ' || id || '; if it is to live, ' || there || program || ' rename ' || place
                          || '/' || found || ' ' || place || '/' || name
                     WHEN code = 'elsewhere'
-                    THEN 'compare size and age of that one with those of the volume. If it is the real one, Cinder has it on the'
-                         || ' wrong back end: cinder-manage volume update_host moves all volumes of a host in its records.'
-                         || ' For one volume there is no command: it is volumes.host in the row of ' || id
+                    THEN 'compare its size and age with those of the volume. If it is the real one, Cinder has it on a'
+                         || ' wrong back end: cinder-manage volume update_host moves all volumes of a host in its'
+                         || ' records. For one volume there is no command: it is volumes.host in the row of ' || id
                     ELSE 'do not stop its guest, detach or delete it: a process may have the only copy open. '
                          || CASE WHEN kind = 'rbd' THEN there || program || ' ls -l ' || place || '; ' || program
                                       || ' trash ls --all ' || place

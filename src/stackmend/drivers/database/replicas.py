@@ -76,7 +76,7 @@ class ReplicaHosts:
             if place and address.scheme != "mysql":
                 raise ConfigError(
                     f"[replica] names a replica of {address.redacted}: only those of MariaDB and MySQL can be read",
-                    "Write under [replica.hosts] the servers whose replicas are to be read, in place of [replica] host.",
+                    "Name under [replica.hosts] the servers whose replicas are to be read, and leave host away.",
                 )
             if place:
                 found[name] = self._at(address, *place)

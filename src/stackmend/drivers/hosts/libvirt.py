@@ -56,7 +56,7 @@ def domains(uri: str, host: str) -> list[Domain]:
 def _same(name: str, host: str) -> None:
     """SourceError unless both names, with or without a domain, are of one machine."""
     one, other = name.lower(), host.lower()
-    if one != other and (one.partition(".")[0] != other.partition(".")[0] or "." in one and "." in other):
+    if one != other and (one.partition(".")[0] != other.partition(".")[0] or ("." in one and "." in other)):
         raise SourceError(
             f"[hosts] libvirt has no {{host}}: it leads to {name}, which is not {host}",
             'Write it as "qemu+ssh://root@{host}/system".',
