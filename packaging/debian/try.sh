@@ -17,8 +17,8 @@ cp "$package" /mnt/all/tmp/it.deb
 for place in proc dev; do
     mount --rbind "/$place" "/mnt/all/$place"
 done
-chroot /mnt/all sh -eu -c '
-export LC_ALL=C.UTF-8 HOME=/root
+# shellcheck disable=SC2016
+env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 HOME=/root chroot /mnt/all sh -eu -c '
 dpkg --force-depends -i /tmp/it.deb >&2
 sh -eu -c "$1"
 dpkg --purge stackmend >&2
