@@ -14,14 +14,16 @@ ATTACKS ?=
 N ?=
 MINUTES ?= 30
 SEED ?= 1
+OUT ?= dist
 # workers of pytest: one a core, each with a MariaDB of its own, and one for the lab; 0 for none
 JOBS ?= auto
-# what runs here, and what runs on hosts
-SHELL_SCRIPTS = $(wildcard scripts/*.sh src/stackmend/hosts/scripts/*.sh)
+# what runs here, what runs on hosts, and what a package runs
+SHELL_SCRIPTS = $(wildcard scripts/*.sh src/stackmend/hosts/scripts/*.sh packaging/*.sh packaging/debian/*.sh) \
+	packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm
 # tests begin hundreds of programs: none of them is to compile the source anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test test-long test-lab attack soak lint bench bench-diagnose docs services clean
+.PHONY: help demo check test test-long test-lab attack soak lint bench bench-diagnose docs deb services clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -78,6 +80,11 @@ docs: ## the documentation into docs/_build/html, man pages into docs/_build/man
 	@scripts/setup.sh docs
 	@scripts/timed.sh "the documentation" .uv/docs/bin/sphinx-build -W --keep-going -q docs docs/_build/html
 	@scripts/timed.sh "the man pages" .uv/docs/bin/sphinx-build -W --keep-going -q -b man docs docs/_build/man
+
+deb: ## a Debian package into dist, for the python3 of this machine; EXTRAS="postgresql lab", OUT=FOLDER
+	@scripts/setup.sh docs
+	@scripts/timed.sh "the man pages" .uv/docs/bin/sphinx-build -q -b man docs docs/_build/man
+	@scripts/timed.sh "the package" packaging/debian/build.sh $(OUT)
 
 services: ## only the OpenStack services that the tests run migrations of, into .services
 	@scripts/setup.sh services

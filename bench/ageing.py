@@ -7,7 +7,6 @@ reads, asks, confirms and prints for people; and ``plan create``, which does tha
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contests import name
-from bench.measure import Cost, child, of_cpu, ratio, say
+from bench.measure import Cost, child, of_cpu, parser, printed, ratio, say
 from bench.report import aged
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud, build
@@ -93,12 +92,9 @@ def compared(clean: Costs, dirty: Costs, planted: Iterable[str]) -> dict[str, An
 
 def main() -> None:
     """Build on SQLite files, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.ageing", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--servers", type=int, default=20_000, metavar="N")
-    parser.add_argument("--rounds", type=int, default=3, metavar="R", help="of each command; the median counts")
-    parser.add_argument("--folder", type=Path, help="where the databases go; the temporary folder by default")
-    parser.add_argument("--json", type=Path, help="write the results there too")
-    options = parser.parse_args()
+    options_of = parser("bench.ageing", __doc__, rounds=3, what="each command")
+    options_of.add_argument("--servers", type=int, default=20_000, metavar="N")
+    options = options_of.parse_args()
     with tempfile.TemporaryDirectory(prefix="stackmend-ageing-", dir=options.folder) as where:
         folder = Path(where)
         say(f"building a cloud of {options.servers:,} servers")
@@ -114,10 +110,7 @@ def main() -> None:
         }
         cloud.close()
     print(aged(results))
-    text = json.dumps(results, indent=2)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n", encoding="utf-8")
+    printed(results, options.json)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,7 @@ is left out.
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import json
 import os
 import random
 import resource
@@ -24,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from bench.measure import parser, printed
 from stackmend.drivers.logs.files import Logs
 from stackmend.drivers.logs.reader import Window, read
 from stackmend.model.diagnosing.logs import Looked
@@ -161,18 +160,12 @@ def measured(folder: Path, megabytes: int, rounds: int) -> Result:
 
 def main() -> None:
     """Write the logs, measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.logs", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--megabytes", type=int, default=600, metavar="N")
-    parser.add_argument("--rounds", type=int, default=3, metavar="R", help="of each contestant; the median counts")
-    parser.add_argument("--folder", type=Path, help="where the logs go; the temporary folder by default")
-    parser.add_argument("--json", type=Path, help="write the results there too")
-    options = parser.parse_args()
+    options_of = parser("bench.logs", __doc__, rounds=3)
+    options_of.add_argument("--megabytes", type=int, default=600, metavar="N")
+    options = options_of.parse_args()
     with tempfile.TemporaryDirectory(prefix="stackmend-logs-", dir=options.folder) as name:
         result = measured(Path(name), options.megabytes, options.rounds)
-    text = json.dumps({name: round(value, 1) for name, value in asdict(result).items()}, indent=1)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n")
+    printed({name: round(value, 1) for name, value in asdict(result).items()}, options.json)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import argparse
 import glob
+import json
 import os
 import statistics
 import sys
@@ -16,6 +18,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+def parser(program: str, page: str | None, *, rounds: int, what: str = "each contestant") -> argparse.ArgumentParser:
+    """The options that measurements share: ``--rounds``, ``--folder``, ``--json``; ``page``: the docstring of one."""
+    found = argparse.ArgumentParser(prog=f"python -m {program}", description=(page or "").split("\n\n")[0])
+    found.add_argument("--rounds", type=int, default=rounds, metavar="R", help=f"of {what}; the median counts")
+    found.add_argument("--folder", type=Path, help="where large files go; the temporary folder by default")
+    found.add_argument("--json", type=Path, help="write the results there too")
+    return found
+
+
+def printed(results: Any, file: Path | None) -> None:
+    """Print the results as JSON, and write them into the file, if there is one."""
+    text = json.dumps(results, indent=2)
+    print(text)
+    if file:
+        file.write_text(text + "\n", encoding="utf-8")
 
 
 @dataclass

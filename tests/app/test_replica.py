@@ -454,6 +454,14 @@ def test_hosts_are_mapped_one_by_one() -> None:
             wrong.of(addresses)
     with pytest.raises(ConfigError, match="no database is on a server"):
         ReplicaHosts(host="copy").of({"glance": addresses["glance"]})
+    addresses["placement"] = Address("postgresql", "placement", "db3", 5432, username="r", password="geheim")
+    assert set(ReplicaHosts(hosts={"db2": "copy2"}).of(addresses)) == {"cinder"}
+    for refused in (ReplicaHosts(host="copy"), ReplicaHosts(hosts={"db3": "copy3"})):
+        with pytest.raises(
+            ConfigError, match=r"a replica of postgresql://.*db3.*only those of MariaDB and MySQL"
+        ) as why:
+            refused.of(addresses)
+        assert "geheim" not in str(why.value)
 
 
 def test_the_replica_of_an_unknown_cell_is_no_error(tmp_path: Path) -> None:

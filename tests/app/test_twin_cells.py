@@ -13,19 +13,17 @@ import pytest
 from stackmend.app.audits import audit
 from stackmend.config.settings import load
 from stackmend.model.audit import Report
-from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.cloud import Cloud
+
+from ..support.small_clouds import kept
 
 CELL0 = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    folder = tmp_path_factory.mktemp("twins")
-    cloud = build(folder, servers=250, seed=7)
-    (folder / "cloud.toml").write_text(cloud.toml(), encoding="utf-8")
-    cloud.save()
-    yield cloud
-    cloud.close()
+    with kept(tmp_path_factory.mktemp("twins"), servers=250, seed=7) as cloud:
+        yield cloud
 
 
 @pytest.fixture

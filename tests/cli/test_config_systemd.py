@@ -73,6 +73,20 @@ def test_a_folder_that_is_missing_is_said(run: Callable[..., Ran], cloud_config:
     assert re.search(rf"^ReadWritePaths=/\S+ {tmp_path}/elsewhere$", done.out, re.MULTILINE)
 
 
+def test_the_service_finds_what_this_command_does(
+    run: Callable[..., Ran], cloud_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the environment says where the journal is, the unit does: a service inherits nothing of it."""
+    state = tmp_path / "50 % of $state"
+    state.mkdir()
+    cloud_config.write_text(cloud_config.read_text().partition("[state]")[0])
+    monkeypatch.setenv("STACKMEND_STATE", str(state))
+    done = run("--config", cloud_config, "config", "systemd")
+    told = str(state).replace("%", "%%")
+    assert f'\nEnvironment="STACKMEND_STATE={told}"\n' in done.out
+    assert f'\nReadWritePaths="{told}"\n' in done.out
+
+
 def test_systemd_understands_them(run: Callable[..., Ran], cloud_config: Path, tmp_path: Path) -> None:
     """Also a path with blanks, quotes and what systemd would replace."""
     if not (systemd := shutil.which("systemd-analyze")):

@@ -64,10 +64,10 @@ class Folder(Shelf):
             new.truncate(size)
         self.aged(name, age)
 
-    def qcow2(self, name: str, backing: str, age: float = 2 * _DAY) -> None:
-        """What Cinder makes for a snapshot: an overlay on another file."""
-        words = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", backing, name]
-        subprocess.run(words, cwd=self.path, check=True)
+    def qcow2(self, name: str, backing: str = "", age: float = 2 * _DAY) -> None:
+        """What Cinder makes for a snapshot: an overlay on another file; on none after all data was pulled into it."""
+        on = ["-F", "raw", "-b", backing, name] if backing else [name, "1M"]
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *on], cwd=self.path, check=True)
         self.aged(name, age)
 
     def aged(self, name: str, age: float) -> None:

@@ -112,6 +112,15 @@ def reset_from_error(depot: Depot) -> dict[str, Any]:
     return {"volume": volume}
 
 
+def base_removed(depot: Depot) -> dict[str, Any]:
+    """What was written since a snapshot is there, and what it is based on is not."""
+    volume = depot.volume()
+    assert isinstance(depot.main, Folder)
+    depot.main.qcow2(f"volume-{volume}.{new()}", f"volume-{volume}")
+    depot.main.drop(f"volume-{volume}")
+    return {"volume": volume}
+
+
 def renamed(depot: Depot) -> dict[str, Any]:
     """Cinder renamed it to delete it, and the row was set back."""
     volume = depot.volume()
@@ -183,6 +192,14 @@ def encrypted_and_cached(depot: Depot) -> None:
     """Encrypted volumes and those of the image cache have names like any other."""
     volume = depot.volume()
     depot.row(volume, encryption_key_id=new(), display_name=f"image-{new()}")
+
+
+def merged_into_an_overlay(depot: Depot) -> None:
+    """Its oldest snapshot was deleted while it was in use: the snapshot's file has all of it, and the base is gone."""
+    volume = depot.volume()
+    assert isinstance(depot.main, Folder)
+    depot.main.qcow2(f"volume-{volume}.{new()}")
+    depot.main.drop(f"volume-{volume}")
 
 
 def unreadable(depot: Depot) -> None:
@@ -323,7 +340,7 @@ def no_disks(depot: Depot) -> None:
 #: check -> code -> plants; those in POOLED need a pool
 PLANTS: dict[str, dict[str, tuple[Plant, ...]]] = {
     "volume-backend-missing": {
-        "gone": (removed, removed_after_a_migration, reset_from_error),
+        "gone": (removed, removed_after_a_migration, reset_from_error, base_removed),
         "renamed": (renamed,),
         "trash": (discarded,),
         "elsewhere": (on_another,),
@@ -339,7 +356,7 @@ PLANTS: dict[str, dict[str, tuple[Plant, ...]]] = {
 LOOK_ALIKES: dict[str, tuple[Alike, ...]] = {
     "volume-backend-missing": (
         being_made, being_migrated, migrated, just_changed, failed_over, on_a_back_end_that_is_not_configured,
-        encrypted_and_cached, unreadable,
+        encrypted_and_cached, unreadable, merged_into_an_overlay,
     ),
     "backend-object-orphan": (
         just_deleted, kept_for_clones, thrown_away, other_names, overlays, young, put_aside, being_migrated,
@@ -347,4 +364,4 @@ LOOK_ALIKES: dict[str, tuple[Alike, ...]] = {
     "rbd-server-disk-orphan": (disks_of_servers, disk_just_deleted, no_disks),
 }  # fmt: skip
 POOLED = frozenset({renamed, discarded, snapshot_left, base_of_others, kept_for_clones, thrown_away, unreadable})
-FOLDERS = frozenset({overlays, young, put_aside})
+FOLDERS = frozenset({overlays, young, put_aside, base_removed, merged_into_an_overlay})

@@ -213,6 +213,24 @@ def test_a_list_with_less_than_half_of_the_volumes_is_not_believed(depot: Depot,
     assert "it holds 0 of the" in report.incomplete["volume-backend-missing"]
 
 
+def test_a_list_of_another_back_end_is_not_believed(depot: Depot, tmp_path: Path) -> None:
+    """Its few volumes seem to be lost, but the volumes of another one are there: the places were exchanged."""
+    depot.row(depot.volume(), host="control@spare#pool")
+    depot.spare.put(f"volume-{depot.volume()}")
+    report = look(configured(depot, tmp_path))
+    assert report.findings == ()
+    assert "it holds 0 of the 1 volumes" in report.incomplete["volume-backend-missing"]
+    assert "some that Cinder has elsewhere" in report.incomplete["volume-backend-missing"]
+
+
+def test_a_back_end_of_which_nothing_is_known_has_no_orphans(depot: Depot, tmp_path: Path) -> None:
+    """However little there is: nothing shows that it is this cloud's."""
+    depot.spare.put(f"volume-{new()}")
+    report = look(configured(depot, tmp_path))
+    assert report.findings == ()
+    assert "Cinder knows nothing of 1 of the 1 volumes" in report.incomplete["backend-object-orphan"]
+
+
 @pytest.mark.parametrize("depot", ["file"], indirect=True)
 def test_a_share_that_is_not_mounted_is_named(depot: Depot, tmp_path: Path) -> None:
     """Volumes on it are not missing: the share is named, whether its folder is there or not."""
@@ -262,6 +280,12 @@ def test_what_is_asked_for_must_be_configured(depot: Depot, tmp_path: Path) -> N
     path.write_text(depot.cloud.toml())
     with pytest.raises(ConfigError, match="no back ends of storage"):
         look(load(str(path)))
+
+
+def test_a_folder_with_a_quote_is_refused(depot: Depot, tmp_path: Path) -> None:
+    """Its commands would be others than they seem."""
+    with pytest.raises(ConfigError, match="without a quote"):
+        configured(depot, tmp_path, more='[storage.odd]\nkind = "file"\nplace = "/mnt/o\'b"\ncinder = ["a@b"]\n')
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -348,6 +348,21 @@ def test_a_second_look_at_the_wrong_source(healthy: Files) -> None:
     healthy.cloud.reset()
 
 
+@pytest.mark.attack("exchanges a database between the audit and the second look")
+def test_a_second_look_at_the_sources_of_each_check(healthy: Files) -> None:
+    """What was judged for one check a moment ago does not vouch for the sources of the next one."""
+    server = healthy.cloud.servers("active")[0]
+    row = {"port": server.ports[0], "server": server.uuid, "consumer": server.uuid, "volume": "-"}
+    healthy.cloud.reset()
+    healthy.empty("placement")
+    with CloudSession.of(healthy.config()).asking(catalogue.checks()) as again:
+        assert again({"info-cache-stale-port": [row]}).unknown == {}
+        answer = again({"allocation-missing": [row]})
+    assert answer.rows == {}
+    assert "it has none of the" in answer.unknown["allocation-missing"]
+    healthy.cloud.reset()
+
+
 @pytest.mark.attack("exchanges a database, and asks what needs no audit")
 def test_what_is_told_without_an_audit(healthy: Files) -> None:
     """The ports and the place of a server are not told of an empty Neutron or cell: which it is, and why, is."""

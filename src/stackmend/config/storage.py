@@ -15,6 +15,8 @@ from stackmend.model.objects.storage import BackEnd
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 #: what rbd and lvs take for a place, and never for an option
 _PLACE = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.+-]*")
+#: a finding shows commands with it in quotes
+_FOLDER = re.compile(r"/[^'\x00-\x1f]*")
 
 
 def back_ends(sections: Mapping[str, StorageSection], path: Path) -> tuple[BackEnd, ...]:
@@ -41,8 +43,8 @@ def _back_end(name: str, section: StorageSection, path: Path) -> BackEnd:
     if section.kind not in kinds():
         raise ConfigError(f"kind of {where} is not {' or '.join(sorted(kinds()))}", 'Write kind = "rbd".')
     folder = section.kind == "file"
-    if not (section.place.startswith("/") if folder else _PLACE.fullmatch(section.place)):
-        what = "a folder that begins with a slash" if folder else "the name of a pool or volume group"
+    if not (_FOLDER if folder else _PLACE).fullmatch(section.place):
+        what = "a folder that begins with a slash, without a quote" if folder else "the name of a pool or volume group"
         raise ConfigError(f"place of {where} is not {what}", 'Write place = "...".')
     for owner, has in (("nova", section.nova), ("glance", section.glance)):
         if has and section.kind != "rbd":

@@ -167,6 +167,17 @@ def test_a_host_that_failed_at_first_does_not_silence_the_second_look(tmp_path: 
         look.read("host_visits", {"host": ["c2"]})
 
 
+def test_a_dead_host_among_empty_ones_does_not_silence_the_second_look(tmp_path: Path) -> None:
+    """After a loss of power nothing runs anywhere: those that answered are asked again, the dead one is not."""
+    cluster = Cluster({"c1": [], "c2": None})
+    source = Hypervisors(cluster.read, sorted(cluster.hosts))
+    source.collect(LABELS, tmp_path, quiet)
+    cluster.asked.clear()
+    look = source.look([{"server": SERVER, "host": "c1"}])
+    assert look.read("host_domains", {"uuid": [SERVER]}).num_rows == 0
+    assert cluster.asked == ["c1"]
+
+
 def test_no_table_of_theirs_no_visit(tmp_path: Path) -> None:
     """An audit of checks that read databases alone does not ask them."""
     cluster = Cluster({"c1": []})

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import libvirt
@@ -64,11 +65,18 @@ def test_the_states_of_a_guest(change: str, state: str, runs: bool) -> None:
     domain = connection.lookupByName("test")
     getattr(domain, change)()
     try:
-        (found,) = domains("test:///default", "c01")
+        (found,) = domains("test:///default", socket.gethostname().upper())
         assert (found.state, found.id is not None) == (state, runs)
     finally:
         domain.resume() if change == "suspend" else domain.create()
         connection.close()
+
+
+@pytest.mark.parametrize("host", ["c01", f"not-{socket.gethostname()}"])
+def test_an_address_without_a_host_is_not_believed_for_every_host(host: str) -> None:
+    """It leads to one machine: for another, what runs there says nothing."""
+    with pytest.raises(SourceError, match=f"it leads to {socket.gethostname()}.*, which is not {host}"):
+        domains("test:///default", host)
 
 
 def test_nothing_can_be_changed_by_it() -> None:

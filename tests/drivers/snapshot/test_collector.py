@@ -35,8 +35,10 @@ from stackmend.model.errors import SourceError
 from stackmend.model.snapshot import UNREADABLE, Manifest
 from stackmend.tables import ColumnType, secrets, tables
 from stackmend_lab import schemas
-from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.cloud import Cloud
 from stackmend_lab.mariadb import MariaDB
+
+from ...support.small_clouds import kept
 
 PORTS = 30_000
 WIDE = "x" * 250
@@ -58,10 +60,8 @@ def collected(folder: Path, label: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A small cloud in SQLite files."""
-    cloud = build(tmp_path_factory.mktemp("collector") / "cloud", servers=60, seed=6)
-    cloud.save()
-    yield cloud
-    cloud.close()
+    with kept(tmp_path_factory.mktemp("collector") / "cloud", servers=60, seed=6) as cloud:
+        yield cloud
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from stackmend.drivers.hosts.transport import Transport
 from stackmend.drivers.storage.kinds import kinds
 from stackmend.drivers.storage.names import folder_of
 from stackmend.drivers.storage.tables import StorageTables
+from stackmend.hosts.scripts import script
 from stackmend.model.errors import SourceError
 from stackmend.model.objects.storage import BackEnd, Listing, Stored
 
@@ -81,6 +82,23 @@ def test_a_header_that_a_guest_wrote_says_nothing(tmp_path: Path) -> None:
     (tmp_path / f"volume-{ONE}").write_bytes(header.ljust(512, b"\0"))
     (one,) = listed("file", str(tmp_path)).objects
     assert one.parent == ""
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    """What it is based on is unknown then; it is named."""
+    tmp_path.chmod(0o755)
+    (tmp_path / f"volume-{ONE}").write_bytes(b"QFI")
+    (tmp_path / f"volume-{ONE}").chmod(0)
+    if os.geteuid():
+        program = ["sh"]
+    elif shutil.which("setpriv"):
+        program = ["setpriv", "--reuid=65534", "--clear-groups", "sh"]
+    else:
+        pytest.skip("there is no other account here")
+    words = [*program, "-c", script("volume_files"), "stackmend", "."]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode != 0
+    assert f"./volume-{ONE} cannot be read" in done.stderr.decode()
 
 
 def test_a_share_that_is_not_mounted_says_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pymysql
 from stackmend.tables.releases import NEWEST
 from stackmend_lab import schemas
 from stackmend_lab.cloud.kinds import text
+from stackmend_lab.cloud.served import Served
 from stackmend_lab.mariadb import MariaDB
 
 Row = dict[str, Any]
@@ -357,8 +358,10 @@ class SQLiteStore:
             connection.close()
 
 
-class MariaDBStore:
+class MariaDBStore(Served):
     """A cloud on a private MariaDB."""
+
+    _options = "?charset=utf8"
 
     def __init__(
         self,
@@ -367,26 +370,12 @@ class MariaDBStore:
         connections: dict[str, pymysql.Connection[Any]],
         state: Path,
     ) -> None:
-        self._server, self._names, self.connections, self._state = server, names, connections, state
+        super().__init__(server, names, state)
+        self.connections = connections
         self._sums: dict[str, int] = {}
-
-    def cell_urls(self) -> dict[str, str]:
-        """The URL of each cell in nova_api.cell_mappings: literal, and a template for cell2."""
-        urls = {n.removeprefix("cell:"): self.url(n) for n in self._names if n.startswith("cell:")}
-        template = "{scheme}://{username}:{password}@{hostname}:{port}/"
-        return {**urls, "cell2": template + self._names["cell:cell2"] + "?charset=utf8"}
 
     def loaded(self) -> None:
         """Let the server update its table statistics."""
-
-    def url(self, database: str) -> str:
-        return self._server.url(self._names[database])
-
-    def databases(self) -> tuple[str, ...]:
-        return tuple(self._names)
-
-    def state(self) -> Path:
-        return self._state
 
     def quote(self, name: str) -> str:
         return f"`{name}`"

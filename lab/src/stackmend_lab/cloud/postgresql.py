@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 
 from stackmend_lab import postgresql_schemas, schemas
 from stackmend_lab.cloud.handle import Row
+from stackmend_lab.cloud.served import Served
 from stackmend_lab.postgresql import PostgreSQL
 
 Connections = dict[str, "psycopg.Connection[Any]"]
@@ -79,19 +80,13 @@ def unchecked(connection: psycopg.Connection[Any]) -> Iterator[psycopg.Connectio
         connection.execute(_CHECKED)
 
 
-class PostgreSQLStore:
+class PostgreSQLStore(Served):
     """A cloud on a private PostgreSQL."""
 
     def __init__(self, server: PostgreSQL, names: dict[str, str], connections: Connections, release: str) -> None:
-        self._server, self._names, self.connections, self._release = server, names, connections, release
-        self._state = Path(tempfile.mkdtemp(prefix="state-", dir=server.folder))
+        super().__init__(server, names, Path(tempfile.mkdtemp(prefix="state-", dir=server.folder)))
+        self.connections, self._release = connections, release
         self._sums: dict[str, dict[str, str]] = {}
-
-    def cell_urls(self) -> dict[str, str]:
-        """The URL of each cell in nova_api.cell_mappings: literal, and a template for cell2."""
-        urls = {n.removeprefix("cell:"): self.url(n) for n in self._names if n.startswith("cell:")}
-        template = "{scheme}://{username}:{password}@{hostname}:{port}/"
-        return {**urls, "cell2": template + self._names["cell:cell2"]}
 
     def loaded(self) -> None:
         """Numbers that the server assigns follow those of the rows, and it knows how many rows there are."""
@@ -104,18 +99,6 @@ class PostgreSQLStore:
                     if sequence:
                         connection.execute(f'SELECT setval(%s, max(id)) FROM "{table}" HAVING max(id) > 0', (sequence,))
             connection.execute("ANALYZE")
-
-    def url(self, database: str) -> str:
-        """Over TCP."""
-        return self._server.url(self._names[database])
-
-    def databases(self) -> tuple[str, ...]:
-        """Their names in stackmend."""
-        return tuple(self._names)
-
-    def state(self) -> Path:
-        """Beside the server's data."""
-        return self._state
 
     def quote(self, name: str) -> str:
         """As a standard identifier."""

@@ -5,14 +5,17 @@
 Cinder has a live volume, nothing is being done with it, and the back end that it is on was listed whole and has no
 object of its name. The name is made of the id, or after a migration of `_name_id`. The `code` says what there is:
 
-* `gone`: nothing;
+* `gone`: nothing, or on a share a file of a snapshot whose base is gone;
 * `trash`: an image of that name is in the trash of the pool;
 * `renamed`: it has the name that Cinder gives to a deleted volume that others are based on (`volume-<id>.deleted`);
 * `elsewhere`: another back end that was listed has an object of that name.
 
 Left alone are volumes that are being created, deleted, migrated, downloaded, reverted, restored or managed, those that
 failed before they were made, those failed over to a replica, and those of shares that were not mounted where the list
-was made. If a list has less than half of the volumes that it should have, it is not believed at all.
+was made; and a volume on a share that is a file of a snapshot now, which is based on nothing: where the oldest snapshot
+of a volume in use is deleted, Nova pulls all data into that one, and Cinder removes `volume-<id>`
+(cinder/volume/drivers/remotefs.py: `_delete_snapshot_online`). A list is not believed at all if it has less than half
+of the volumes that it should have, or none of them, but some that Cinder has on another back end.
 
 ## Why it matters
 The data is not where Cinder looks for it. A guest that has it open may still work until it is stopped; everything else
@@ -50,7 +53,7 @@ OUTSIDE_CHECK = OutsideCheck(
     severity=Severity.ERROR,
     message="volume {volume} ({status}, {size} GB): back end {backend} has no {name}, {code}",
     codes={
-        "gone": "nor anything else of it",
+        "gone": "nor anything else that holds its data",
         "trash": "but its trash has",
         "renamed": "but {found}",
         "elsewhere": "but back end {found} has",
@@ -84,7 +87,8 @@ OUTSIDE_CHECK = OutsideCheck(
               FROM cinder_stored_volumes c
               JOIN served s ON s.host = c.host AND s.cluster = COALESCE(c.cluster_name, '')
               LEFT JOIN storage_objects o
-                ON o.uuid = LOWER(c.stored) AND o.backend = s.backend AND o.kind = 'volume' AND o.role = ''
+                ON o.uuid = LOWER(c.stored) AND o.backend = s.backend AND o.kind = 'volume'
+                   AND (o.role = '' OR o.role = 'overlay' AND o.parent = '')
              WHERE o.uuid IS NULL AND {_SETTLED}),
         judged AS (
             SELECT DISTINCT l.id, l.stored, l.status, l.size, l.backend, v.kind, v.place, v.asked, v.program
@@ -116,9 +120,9 @@ OUTSIDE_CHECK = OutsideCheck(
                     THEN 'ask who deleted ' || id || '; if it is to live, ' || there || program || ' rename ' || place
                          || '/' || found || ' ' || place || '/' || name
                     WHEN code = 'elsewhere'
-                    THEN 'compare both in size and age. If ' || found || ' has the real one, Cinder has it on the wrong'
-                         || ' back end: cinder-manage volume update_host moves all volumes of a host in its records.'
-                         || ' For one volume there is no command: it is volumes.host in the row of ' || id
+                    THEN 'compare its size and age with those of the volume. If it is the real one, Cinder has it on a'
+                         || ' wrong back end: cinder-manage volume update_host moves all volumes of a host in its'
+                         || ' records. For one volume there is no command: it is volumes.host in the row of ' || id
                     ELSE 'do not stop its guest, detach or delete it: a process may have the only copy open. '
                          || CASE WHEN kind = 'rbd' THEN there || program || ' ls -l ' || place || '; ' || program
                                       || ' trash ls --all ' || place

@@ -6,11 +6,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stackmend.cli.base import TEXT, Command, Printing
 from stackmend.model.errors import Exit, UsageError
+
+#: what decides where files are: a service has to find the same, from another folder
+_FOUND_BY: Mapping[str, Callable[[str], str]] = {
+    "STACKMEND_STATE": os.path.abspath,
+    "STACKMEND_ROOT": os.path.abspath,
+    "STACKMEND_LAYOUT": str,
+}
 
 
 class ConfigShow(Printing):
@@ -175,6 +182,7 @@ class ConfigSystemd(Printing):
             user=parsed_args.user,
             written=config.written_folders,
             calendar=parsed_args.on_calendar,
+            environment={name: given(value) for name, given in _FOUND_BY.items() if (value := os.environ.get(name))},
         )
         for folder in config.written_folders:
             if not folder.is_dir():

@@ -56,7 +56,9 @@ class ReplicaHosts:
     max_lag: float = MAX_LAG  #: 0: any
 
     def of(self, addresses: Mapping[str, Address], *, whole: bool = True) -> dict[str, Address]:
-        """Database -> its address on the replica, for those that have one; ConfigError for a name without a server.
+        """Database -> its address on the replica, for those that have one.
+
+        ConfigError for a name without a server, and for a replica of PostgreSQL, whose lag nobody here can tell.
 
         ``whole``: these are all databases; if cells are unknown, a name may be that of their server.
         """
@@ -64,13 +66,18 @@ class ReplicaHosts:
         every = _host_port(self.host) if self.host else None
         used, found = set[str](), dict[str, Address]()
         for name, address in addresses.items():
-            if address.scheme != "mysql":
+            if not address.host:
                 continue
             text, place = next(
                 (named[key] for key in ((address.host, address.port), (address.host, None)) if key in named),
                 ("", every),
             )
             used.add(text)
+            if place and address.scheme != "mysql":
+                raise ConfigError(
+                    f"[replica] names a replica of {address.redacted}: only those of MariaDB and MySQL can be read",
+                    "Name under [replica.hosts] the servers whose replicas are to be read, and leave host away.",
+                )
             if place:
                 found[name] = self._at(address, *place)
         if not whole:

@@ -73,8 +73,10 @@ class Hypervisors:
         return [_source(visit) for visit in visits]
 
     def where(self, uuids: Iterable[object]) -> set[str]:
-        """The hosts that had one of these domains when all were read; all hosts if they were not."""
-        return {host for uuid in uuids for host in self._seen.get(str(uuid), ())} if self._seen else set(self.hosts)
+        """The hosts that had one of these domains when all were read; if none had any, all that could be read."""
+        if not self._seen:
+            return set(self.hosts) - self._failed.keys()
+        return {host for uuid in uuids for host in self._seen.get(str(uuid), ())}
 
     def again(self, names: Iterable[str], progress: Progress) -> dict[str, HostLook]:
         """A new look at the hosts among these names, and at those that had a domain or device of such a name.

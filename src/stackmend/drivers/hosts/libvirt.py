@@ -28,7 +28,8 @@ _NO_DOMAIN = 42
 def domains(uri: str, host: str) -> list[Domain]:
     """Every domain of a host, running or not; ``uri`` is libvirt's, with ``{host}``.
 
-    ConfigError if libvirt-python is not installed, SourceError if libvirt does not answer.
+    ConfigError if libvirt-python is not installed, SourceError if libvirt does not answer, or if a URI that is the same
+    for all hosts leads to another one.
     """
     libvirt = library()
     where = _quiet(uri.replace("{host}", host))
@@ -42,12 +43,24 @@ def domains(uri: str, host: str) -> list[Domain]:
             f"Try 'virsh --readonly --connect {where} list'.",
         ) from None
     try:
+        if "{host}" not in uri:
+            _same(connection.getHostname(), host)
         return sorted(_all(libvirt, connection), key=lambda domain: domain.uuid)
     except libvirt.libvirtError as problem:
         raise SourceError(f"libvirt of {host} does not answer: {problem}", "Check libvirtd's log there.") from None
     finally:
         with suppress(libvirt.libvirtError):
             connection.close()
+
+
+def _same(name: str, host: str) -> None:
+    """SourceError unless both names, with or without a domain, are of one machine."""
+    one, other = name.lower(), host.lower()
+    if one != other and (one.partition(".")[0] != other.partition(".")[0] or ("." in one and "." in other)):
+        raise SourceError(
+            f"[hosts] libvirt has no {{host}}: it leads to {name}, which is not {host}",
+            'Write it as "qemu+ssh://root@{host}/system".',
+        )
 
 
 def library() -> Any:

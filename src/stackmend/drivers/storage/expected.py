@@ -55,10 +55,13 @@ class Expected:
         ):
             there = {one.uuid for one in listing.objects if one.kind == kind and one.role != "trash"}
             held = len(wanted & there)
-            nothing = bool(wanted) and not there
-            if nothing or (len(wanted) >= _LEAST and 2 * held < len(wanted)):
+            # of two back ends with their places exchanged, the one with few volumes seems to have lost these
+            anothers = kind == "volume" and not held and any(there & some for some in self.volumes.values())
+            few = not there or anothers or (len(wanted) >= _LEAST and 2 * held < len(wanted))
+            if wanted and few:
                 return (
-                    f"it holds {held} of the {len(wanted)} {kind}s that {owner} has there:"
+                    f"it holds {held} of the {len(wanted)} {kind}s that {owner} has there"
+                    f"{f', and some that {owner} has elsewhere' if anothers else ''}:"
                     f" is it another {back_end.kind}{why}?"
                 )
         return ""
@@ -102,7 +105,8 @@ class Expected:
         ):
             uuids = {one.uuid for one in listing.objects if one.kind == kind and not one.role}
             unknown = len(uuids - known) if known is not None else 0
-            if unknown >= _LEAST and 2 * unknown > len(uuids):
+            # where nothing is known, nothing shows that it is ours
+            if unknown == len(uuids) > 0 or (unknown >= _LEAST and 2 * unknown > len(uuids)):
                 return (
                     f"{owner} knows nothing of {unknown} of the {len(uuids)} {kind}s there, so that none is said to be"
                     " left over: does another cloud use it, too (shared = true), or is the database an old copy?"

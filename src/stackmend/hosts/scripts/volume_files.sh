@@ -25,6 +25,10 @@ for f; do
     [ -e "$f" ] && exit 5
     continue
   }
+  if [ -z "$h" ] && [ -s "$f" ]; then
+    echo "$f cannot be read" >&2
+    exit 5
+  fi
   printf "file\t%s\t%s\t%s\0" "$s" "$b" "${f#./}"
 done' volume_files {} + \) || exit 4
 printf 'end\0'

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from stackmend.model.errors import Exit, UsageError
@@ -23,7 +23,7 @@ After=network-online.target
 [Service]
 Type=oneshot
 User={user}
-ExecStart={command}
+{environment}ExecStart={command}
 # {findings}: there are findings, which 'stackmend finding list' shows
 SuccessExitStatus={findings}
 UMask=0077
@@ -50,15 +50,19 @@ WantedBy=timers.target
 """
 
 
-def units(command: Iterable[str], *, user: str, written: Iterable[Path], calendar: str) -> Document:
+def units(
+    command: Iterable[str], *, user: str, written: Iterable[Path], calendar: str, environment: Mapping[str, str]
+) -> Document:
     """The document of ``config systemd`` (docs/schemas/units.json): both files, as text one after the other.
 
-    ``command`` begins with an absolute path; ``written``: the folders that it writes to. UsageError for what
+    ``command`` begins with an absolute path; ``written``: the folders that it writes to; ``environment``: what it is to
+    find there, as this process does. UsageError for what
     cannot be written into a unit.
     """
     service = _SERVICE.format(
         user=_plain(user),
-        command=" ".join(_quoted(word) for word in command),
+        command=" ".join(_quoted(word).replace("$", "$$") for word in command),
+        environment="".join(f"Environment={_quoted(f'{name}={value}')}\n" for name, value in environment.items()),
         findings=int(Exit.FINDINGS),
         written=" ".join(_quoted(str(folder)) for folder in written),
     )
@@ -74,6 +78,6 @@ def _plain(value: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    """One word of a command line, as systemd.service(5) and systemd.syntax(7) have it."""
-    plain = _plain(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    """One word, as systemd.syntax(7) has it; in a command line, and only there, a dollar has to be doubled as well."""
+    plain = _plain(word).replace("\\", "\\\\").replace('"', '\\"')
     return plain if plain and not set(plain) & set(" '\"\\;") else f'"{plain}"'
