@@ -36,7 +36,9 @@ def api(target: Row, live: Live) -> Iterator[Step]:
         made = DeleteKeyPair(user=str(row["user_id"]), name=str(row["name"]))
         found = services.look(made)
         if found["key_pair"] == "absent":
-            raise CannotRepair(f"Nova finds no key pair by the name {row['name']!r}, so it cannot be asked to delete it")
+            raise CannotRepair(
+                f"Nova finds no key pair by the name {row['name']!r}, so it cannot be asked to delete it"
+            )
         yield guarded(made, found, ("fingerprint",))
 
 
