@@ -212,6 +212,7 @@ def assert_found_mended_and_taken_back(stage: Stage, case: Case) -> None:
         assert_refused(plan.not_repaired, plan.manual, case)
         return
     assert [(action.check, dict(action.key)) for action in plan.runnable] == [(case.check, key)]
+    assert case.repair in ("", *(action.repair for action in plan.runnable))
     assert unsaid(plan) == []
     first = stage.apply(plan)
     assert (first.exit, first.failed, first.stale, first.in_doubt) == (Exit.REPAIRED, 0, 0, 0)
@@ -341,7 +342,7 @@ class Crowd:
 
         The last plan refuses what it should, with its reason.
         """
-        made, planned = [], list[str]()
+        made, planned, used = [], list[str](), dict[str, str]()
         chosen = {case.chosen for case in self.mended if case.chosen}
         while (plan := self.stage.plan_of(report, chosen)).runnable:
             self.owners.agree("removed without a word in Repair.removes", unsaid(plan))
@@ -355,8 +356,11 @@ class Crowd:
             self.same("rows after the plan was applied twice", after)
             made.append(result.run)
             planned += map(name, plan.runnable)
+            used |= {name(action): action.repair for action in plan.runnable}
             report = self.stage.audit()
         self.owners.agree("mended", planned, self.mended.values())
+        if others := [case for case, finding in self.mended.items() if case.repair not in ("", used[finding])]:
+            raise DisagreementError("mended by another repair than its plant says", others)
         for case, finding in self.refused.items():
             print_ = prints[finding]
             assert_refused(about(plan.not_repaired, print_), about(plan.manual, print_), case)

@@ -54,7 +54,8 @@ class Others:
 
     def show_key_pair(self: Fake, _: Any, name: str, user: str) -> Reply:
         sql = "SELECT name, fingerprint, user_id FROM key_pairs WHERE name = :n AND user_id = :u"
-        return 200, {"keypair": self.need("keypair", "nova_api", sql, n=unquote(name), u=user)}
+        # Nova compares names with the path as WSGI gives it, in Latin-1: it finds none with other letters than ASCII
+        return 200, {"keypair": self.need("keypair", "nova_api", sql, n=unquote(name, "latin-1"), u=user)}
 
     def delete_key_pair(self: Fake, _: Any, name: str, user: str) -> Reply:
         self.show_key_pair(None, name, user)

@@ -208,6 +208,17 @@ def test_no_api_takes_the_nic_of_a_port_that_is_lost(built: Cloud, config: Confi
         assert [reason in left.reason for left in plan.not_repaired if left.resource_id == key["server"]] == [True]
 
 
+def test_key_pairs_that_nova_finds_under_no_address(built: Cloud, config: Config) -> None:
+    """None is deleted through the API while the other stays: all are deleted in the database, or none."""
+    key = resource_user_missing.no_address(built)
+    alone = planned(config, "resource-user-missing", via="api")
+    assert key["user"] not in {action.resource_id for action in alone.actions}
+    (left,) = (left for left in alone.not_repaired if left.resource_id == key["user"])
+    assert "Nova finds no key pair by the name 'Büro'" in left.reason
+    either = planned(config, "resource-user-missing", allow_db=True)
+    assert [a.strategy for a in either.runnable if a.resource_id == key["user"]] == ["db"]
+
+
 def allocations(cloud: Cloud, consumer: str) -> list[dict[str, Any]]:
     """What a consumer holds."""
     sql = "SELECT resource_provider_id, resource_class_id, used FROM allocations WHERE consumer_id = :c ORDER BY 1, 2"

@@ -9,36 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from stackmend_lab.breaks._scene import Scene
-from stackmend_lab.breaks.neutron import port_binding_inactive_leftover
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import wait
 
 Json = dict[str, Any]
-
-
-def wrong_provider(plane: Plane) -> Json:
-    """The allocation of a server points to another host."""
-    scene = Scene(plane, "way-provider")
-    server, other = scene.server(), scene.other_host()
-    wrong = scene.sql("placement", "SELECT id, uuid FROM resource_providers WHERE name = %s", other)[0]
-    statement = "UPDATE allocations SET resource_provider_id = %s WHERE consumer_id = %s"
-    scene.sql("placement", statement, wrong["id"], server)
-    scene.past(servers=server)
-    return {"server": server, "wrong_provider": wrong["uuid"]}
-
-
-def orphan(plane: Plane) -> Json:
-    """A consumer that nobody is, made by Placement's own API as a client of it makes one."""
-    scene = Scene(plane, "way-orphan")
-    server = scene.server([])
-    held = scene.cloud.placement.get(f"/allocations/{server}", microversion="1.28").json()
-    consumer = server[:-1] + format(15 - int(server[-1], 16), "x")
-    body = {"allocations": held["allocations"], "consumer_generation": None,
-            "project_id": held["project_id"], "user_id": held["user_id"]}  # fmt: skip
-    answer = scene.cloud.placement.put(f"/allocations/{consumer}", json=body, microversion="1.28")
-    assert answer.status_code == 204, answer.text
-    scene.past(consumers=consumer)
-    return {"consumer": consumer}
 
 
 def stale_mapping(plane: Plane) -> Json:
@@ -126,11 +100,6 @@ def freed_port(plane: Plane) -> Json:
     scene.sql("neutron", "UPDATE ports SET device_id = '', device_owner = '', status = 'DOWN' WHERE id = %s", port)
     scene.past(servers=server)
     return {"server": server, "port": port}
-
-
-def killed_move(plane: Plane) -> Json:
-    """nova-compute is killed in a live migration: a binding is left on the target; the account has the role service."""
-    return port_binding_inactive_leftover.make(plane)
 
 
 def bound_twice(plane: Plane) -> Json:

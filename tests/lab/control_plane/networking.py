@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from stackmend_lab import breaks
 from stackmend_lab.breaks._scene import Scene
 from stackmend_lab.control_plane import Plane
 
@@ -19,19 +18,6 @@ from .using import Thing
 
 Json = dict[str, Any]
 Make = Callable[[Plane], Json]
-
-
-def with_server(name: str) -> Make:
-    """A plant that names a port; its key has the server as well, which is used afterwards."""
-    plant = breaks.modules()[name]
-
-    def make(plane: Plane) -> Json:
-        key = plant.make(plane)
-        row = plane.sql("neutron", "SELECT device_id FROM ports WHERE id = %s", [key["port"]])[0]
-        return {**key, "server": row["device_id"]}
-
-    make.__doc__ = plant.BREAK.summary
-    return make
 
 
 # ---- damage that has no break of its own ----
@@ -86,6 +72,11 @@ def no_network_gets_it(thing: Thing) -> None:
     """Neutron refuses the VLAN to a network, although no network has it."""
     with _refused():
         _vlan(thing)
+
+
+def joined_twice(thing: Thing) -> None:
+    """Neutron lets the router have a second interface in the network, because it knows of none."""
+    assert _second_interface(thing) == 200
 
 
 def two_networks_get_it(thing: Thing) -> None:
@@ -157,6 +148,42 @@ def no_attribute(thing: Thing) -> None:
     made = thing.cloud.network.create_port(network_id=Scene(thing.plane, "use").network(), fixed_ips=[])
     thing.cloud.network.set_tags(made, ["mail"])
     thing.cloud.network.delete_port(made, ignore_missing=False)
+
+
+def interface(thing: Thing) -> None:
+    """Neutron refuses the router a second interface in the network, removes the one, and deletes router and network."""
+    assert _second_interface(thing) == 400
+    assert _interface(thing, "remove", thing.port) == 200
+    assert thing.cloud.network.find_port(thing.port) is None
+    thing.cloud.network.delete_router(thing.key["router"], ignore_missing=False)
+    _without_network(thing, thing.port_network)
+
+
+def reached(thing: Thing) -> None:
+    """A floating IP that leads to the address of its port: associated anew as the plan says, taken off, deleted."""
+    neutron, name = thing.cloud.network, thing.key["floating_ip"]
+    fixed = thing.port_was[1][0]
+    assert neutron.get_ip(name).fixed_ip_address == fixed
+    neutron.update_ip(name, port_id=thing.port, fixed_ip_address=fixed)
+    assert neutron.get_ip(name).router_id == thing.key["router"]
+    neutron.update_ip(name, port_id=None)
+    neutron.delete_ip(name, ignore_missing=False)
+
+
+def _second_interface(thing: Thing) -> int:
+    """The answer to a request for one more interface in the network, which is taken back."""
+    port = thing.cloud.network.create_port(network_id=thing.port_network).id
+    answer = _interface(thing, "add", port)
+    if answer == 200:
+        assert _interface(thing, "remove", port) == 200
+    else:
+        thing.cloud.network.delete_port(port)
+    return answer
+
+
+def _interface(thing: Thing, action: str, port: str) -> int:
+    path = f"/routers/{thing.key['router']}/{action}_router_interface"
+    return int(thing.cloud.network.put(path, json={"port_id": port}).status_code)
 
 
 def _place(thing: Thing) -> tuple[str, str, str]:

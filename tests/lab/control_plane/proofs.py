@@ -51,19 +51,13 @@ class Proof:
     also: tuple[str, ...] = ()  #: other checks that find the same damage, which is mended by the same strategy
     words: Callable[[Json], list[str]] | None = None  #: the words of the command, for a requested repair
     harm: Callable[[Thing], None] | None = None  #: what the damage does to users of the thing
-    #: whether undo brings the damage back; None: it does for rows, but not for calls
-    undo: bool | None = None
+    undo: bool = True  #: whether undo brings the damage back, if its plan has nothing that cannot be undone
     restarts: bool = False  #: services are stopped to break it: nothing else may be broken meanwhile
     killed: bool = False  #: the first host's nova-compute is killed in the middle: once for all of these
     blinds: bool = False  #: Nova's API cannot list servers while it is broken
     elsewhere: bool = False  #: only on a host where nothing else is broken
     chosen: bool = False  #: the operator has to name the repair
-    long: bool = False  #: run by make test-lab, not by make test
-
-    @property
-    def undone(self) -> bool:
-        """Whether undo must bring the damage back."""
-        return self.undo if self.undo is not None else self.strategy == "db"
+    summary: str = ""  #: what is broken, in one line, if the docstring of ``make`` does not say it
 
     @property
     def name(self) -> str:
@@ -73,10 +67,11 @@ class Proof:
 
 def broken(name: str, repair: str, strategy: str, use: Callable[[Thing], None], **more: Any) -> Proof:
     """A proof that starts with a break of the lab."""
-    module = breaks.modules()[name]
+    module = breaks.find(name)
     found = module.BREAK
-    way = "" if name == found.check else name
-    return Proof(found.check, repair, strategy, use, module.make, how=found.how, way=way, **more)
+    way = "" if name.partition(":")[0] == found.check else name
+    kept = {"how": found.how, "way": way, "also": found.also, "summary": found.summary, **more}
+    return Proof(found.check, repair, strategy, use, module.make, **kept)
 
 
 @dataclass(slots=True)
@@ -87,6 +82,7 @@ class Answers:
     thing: Thing | None = None
     found: dict[str, str] = field(default_factory=dict)  #: fingerprint -> check
     planned: tuple[str, str] | None = None  #: repair and strategy of the plan
+    back: bool = False  #: its plan can be undone
     applied: bool = False
     clean: bool = False
     undone: bool | None = None  #: undo brought the damage back and the second apply mended it; None: not tried
@@ -312,6 +308,7 @@ class Rehearsal:
                 action = by_mark.get(mark)
                 if action and action["check"] == proof.check:
                     answer.planned = (action["repair"], action["strategy"])
+                    answer.back = not action["irreversible"]
 
     def _request(self) -> None:
         """Run the repairs that an operator requests, each by its own command."""
@@ -358,15 +355,18 @@ class Rehearsal:
             answer.undone = bool(answer.undone) and not any(mark in self._now for mark in answer.found)
 
     def _undone(self) -> list[Proof]:
-        return [p for p in self._good() if p.undone and not p.words]
+        return [p for p in self._good() if p.undo and not p.words and self.answers[p.name].back]
 
     def _let_time_pass(self) -> None:
         """Make things look older: the checks leave alone whatever changed a moment ago."""
-        ids: dict[str, set[str]] = {kind: set() for kind in ("servers", "volumes", "ports", "snapshots", "consumers")}
+        ids: dict[str, set[str]] = {
+            kind: set() for kind in ("servers", "volumes", "ports", "snapshots", "consumers", "images")
+        }
         for thing in self._things():
             ids["servers"].add(thing.server)
             ids["volumes"].add(thing.volume)
-            ids["snapshots"].add(str(thing.key.get("snapshot") or ""))
+            for kind in ("snapshot", "image"):
+                ids[f"{kind}s"].add(str(thing.key.get(kind) or ""))
             # together with its server, if any: a port older than its server would be taken for its owner's
             ids["ports"].add("" if thing.server else thing.port)
             ids["consumers"] |= thing.names
@@ -403,14 +403,13 @@ def written(rehearsal: Rehearsal, kept: Iterable[Json], *apart: Proof) -> Json:
 
 def described(proof: Proof) -> Json:
     """What is known about a proof before it is run."""
-    module = next((m for m in breaks.modules().values() if m.make is proof.make), None)
     return {
         "name": proof.name,
         "repair": proof.repair,
         "strategy": proof.strategy,
         "found": proof.check or "asked for",
         "how": proof.how,
-        "broken": _sentence(module.BREAK.summary if module else proof.make.__doc__),
+        "broken": _sentence(proof.summary or proof.make.__doc__),
         "used": _sentence(proof.use.__doc__),
     }
 

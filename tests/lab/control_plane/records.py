@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from stackmend_lab import breaks
 from stackmend_lab.breaks._scene import Scene
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import wait
@@ -20,29 +19,7 @@ Json = dict[str, Any]
 Make = Callable[[Plane], Json]
 
 
-def of_server(name: str) -> Make:
-    """A plant whose consumer is a server, which is used afterwards."""
-    plant = breaks.modules()[name]
-
-    def make(plane: Plane) -> Json:
-        key = plant.make(plane)
-        return {**key, "server": key["consumer"]}
-
-    make.__doc__ = plant.BREAK.summary
-    return make
-
-
 # ---- damage ----
-
-
-def without_allocation(plane: Plane) -> Json:
-    """A cleaning script deletes a server's allocation through Placement's API."""
-    scene = Scene(plane, "way-unallocated")
-    server = scene.server()
-    answer = scene.cloud.placement.delete(f"/allocations/{server}")
-    assert answer.status_code == 204, answer.text
-    scene.past(servers=server)
-    return {"server": server}
 
 
 def attached_twice(plane: Plane) -> Json:
@@ -127,6 +104,11 @@ def undeletable_snapshot(thing: Thing) -> None:
         assert thing.cloud.block_storage.delete(path).status_code == 400
 
 
+def unreadable(thing: Thing) -> None:
+    """Glance gives nobody the content of the image."""
+    assert thing.cloud.image.get(f"/images/{thing.key['image']}/file").status_code == 204
+
+
 def undeletable_aggregate(thing: Thing) -> None:
     """Nova does not delete an aggregate with hosts, and removes no host that it does not know."""
     name = thing.key["aggregate_id"]
@@ -176,6 +158,21 @@ def purgeable_image(thing: Thing) -> None:
     assert thing.sql("glance", "SELECT id FROM images WHERE id = %s", image) == []
 
 
+def forgotten_device(thing: Thing) -> None:
+    """A device that counts as free: nova-compute, whose machine does not have it, would give it to nobody."""
+    sql = "SELECT status, instance_uuid FROM pci_devices WHERE id = %s"
+    assert thing.sql("cell:cell1", sql, thing.key["device"]) == [{"status": "available", "instance_uuid": None}]
+    server(thing)
+
+
+def host_that_builds(thing: Thing) -> None:
+    """Nova builds a server on the host, and deletes it."""
+    scene = Scene(thing.plane, "way-mapped")
+    made = Thing(thing.plane, {"server": scene.server(host=thing.key["host"])})
+    made.whole()
+    made.delete()
+
+
 def counted_quota(thing: Thing) -> None:
     """Cinder says that the project uses what it has."""
     project, resource = thing.key["project"], thing.key["what"]
@@ -183,3 +180,11 @@ def counted_quota(thing: Thing) -> None:
     have = "SELECT COUNT(*) AS n FROM volumes WHERE project_id = %s AND deleted = 0 AND use_quota = 1"
     assert resource == "volumes"
     assert shown[resource]["in_use"] == thing.sql("cinder", have, project)[0]["n"]
+
+
+def readable_image(thing: Thing) -> None:
+    """Glance gives the content of the image, and deletes it."""
+    image = thing.key["image"]
+    assert thing.cloud.image.get(f"/images/{image}/file").content == b"content"
+    thing.cloud.image.delete_image(image, ignore_missing=False)
+    assert thing.cloud.image.find_image(image) is None

@@ -4,51 +4,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from stackmend.engine.auditing import catalogue
 from stackmend_lab import breaks, plants
 
 from ...support.crowds import touched
-from . import consequences, damage, networking, records
+from . import consequences, damage, networking, records, usual
 from . import using as use
 from .proofs import Proof, broken, pairs
 
 #: of the proofs that no change concerns, make test makes one in so many
-SHARE = 5
-#: plants, with the server of the port
-TWICE_BOUND = networking.with_server("port-binding-duplicate-active")
+SHARE = 8
 
 #: breaks that restart services come first; among these, those that stop an API come last
 PROOFS = (
     broken("preserve-on-delete-wrong", "keep-port", "db", use.server, restarts=True, elsewhere=True),
     # whatever is held later in the same action comes first: an earlier lever would keep it from getting there
-    broken("server-wrong-host", "set-server-host", "db", use.server, killed=True, also=("allocation-orphan",)),
-    broken("allocation-wrong-provider", "move-allocations", "api", use.server, undo=True, killed=True,
-           also=("allocation-orphan", "port-binding-inactive-leftover")),
-    Proof("port-binding-inactive-leftover", "drop-inactive-binding", "api", use.server, damage.killed_move,
-          how="service", undo=True, killed=True, also=("allocation-orphan", "allocation-wrong-provider")),
+    broken("server-wrong-host", "set-server-host", "db", use.server, killed=True),
+    broken("allocation-wrong-provider", "move-allocations", "api", use.server, killed=True),
+    broken("port-binding-inactive-leftover", "drop-inactive-binding", "api", use.server, killed=True),
     broken("nova-bdm-cinder-detached", "drop-stale-bdm", "api", use.server_without_volume, killed=True),
     # not with the one before: of volumes of one back end, a nova-compute detaches one at a time (os-brick's lock)
-    broken("volume-stuck-detaching", "roll-detaching", "api", use.server_with_volume, undo=True, restarts=True),
-    broken("allocation-orphan", "delete-allocations", "api", use.no_allocation, undo=True, restarts=True),
+    broken("volume-stuck-detaching", "roll-detaching", "api", use.server_with_volume, restarts=True),
+    broken("allocation-orphan", "delete-allocations", "api", use.no_allocation, restarts=True),
     broken("volume-in-use-server-gone", "detach-volume", "api", use.free_volume, restarts=True),
     broken("info-cache-stale-port", "drop-stale-vif", "db", use.server, restarts=True, chosen=True),
     broken("volume-stuck-error-deleting", "mark-volume-deleted", "api", use.no_volume),
-    broken("port-without-server", "release-leftover-port", "api", use.port),
-    broken("port-without-server", "release-leftover-port", "db", use.port),
     broken("extra-ports-on-server", "release-leftover-port", "api", use.server_without_port,
            harm=consequences.one_nic_too_many),
     broken("extra-ports-on-server", "release-leftover-port", "db", use.server_without_port),
-    broken("port-binding-wrong-host", "rebind-port", "api", use.server, undo=True),
     broken("port-binding-wrong-host", "rebind-port", "db", use.bound_server),
     broken("cinder-attached-nova-not", "restore-bdm", "db", use.server_with_volume, harm=consequences.unknown_to_nova),
     broken("info-cache-empty", "rebuild-info-cache", "db", use.server, harm=consequences.addresses_hidden),
-    broken("info-cache-row-missing", "rebuild-info-cache", "db", use.server),
-    broken("info-cache-missing-port", "rebuild-info-cache", "db", use.server),
     broken("soft-deleted-server-cache-empty", "rebuild-info-cache", "db", use.restored_server),
-    broken("vif-rows-mismatch", "mend-vif-rows", "db", use.server),
     broken("server-deleted-incompletely", "finish-deletion", "db", use.archived_server),
-    broken("server-on-nonexistent-host", "restore-host", "db", use.server),
     broken("volume-deleted-incompletely", "finish-volume-deletion", "db", use.purgeable_volume),
     broken("snapshot-deleted-incompletely", "finish-snapshot-deletion", "db", use.purgeable_part),
     broken("attachment-deleted-incompletely", "finish-attachment-deletion", "db", use.purgeable_part),
@@ -58,8 +48,6 @@ PROOFS = (
           damage.freed_by_hand, harm=consequences.free_and_not_detachable),
     Proof("volume-deleted-incompletely", "revive-volume", "db", use.server_with_volume, damage.deleted_under_a_server),
     broken("server-half-purged", "restore-instance-extra", "db", use.server, blinds=True),
-    Proof("allocation-orphan", "delete-allocations", "db", use.no_allocation, damage.orphan),
-    Proof("allocation-wrong-provider", "move-allocations", "db", use.server, damage.wrong_provider),
     Proof("port-binding-inactive-leftover", "drop-inactive-binding", "db", use.server, damage.bound_twice,
           how="service", harm=consequences.not_to_that_host),
     Proof("nova-bdm-cinder-detached", "drop-stale-bdm", "db", use.server_without_volume, damage.stale_mapping,
@@ -106,7 +94,6 @@ PROOFS = (
     broken("router-gone", "delete-router-port", "db", networking.address),
     broken("dhcp-port-stale", "delete-stale-dhcp-port", "api", networking.address),
     broken("dhcp-port-stale", "delete-stale-dhcp-port", "db", networking.address),
-    broken("standardattr-orphan", "delete-standard-attribute", "db", networking.no_attribute),
     broken("ipallocation-invalid", "mend-ipallocation", "db", networking.address, harm=networking.nobody_gets_it),
     Proof("ipallocation-invalid", "mend-ipallocation", "db", networking.port_with_address,
           networking.address_elsewhere, way="wrong-network"),
@@ -117,10 +104,6 @@ PROOFS = (
            harm=networking.no_network_gets_it),
     Proof("segment-allocation-drift", "mend-segment-allocation", "db", networking.taken_vlan, networking.offered_vlan,
           way="free", harm=networking.two_networks_get_it),
-    Proof("allocation-missing", "create-allocation", "api", use.server, records.without_allocation, how="service",
-          undo=True),
-    Proof("allocation-missing", "create-allocation", "db", records.server, records.without_allocation, how="service",
-          long=True),
     Proof("attachment-id-mismatch", "delete-extra-attachment", "api", use.server_with_volume, records.attached_twice,
           how="service"),
     Proof("attachment-id-mismatch", "delete-extra-attachment", "db", use.server_with_volume, records.attached_twice,
@@ -130,35 +113,37 @@ PROOFS = (
     Proof("volume-stuck-deleting", "fail-volume-deletion", "db", records.deletable_volume, records.deletion_lost,
           harm=consequences.undeletable),
     Proof("volume-stuck-transitional", "settle-volume", "api", use.server_with_volume, records.upload_forgotten,
-          harm=consequences.neither_detached_nor_deleted, undo=True),
+          harm=consequences.neither_detached_nor_deleted),
     Proof("volume-stuck-transitional", "settle-volume", "db", use.server_with_volume, records.upload_forgotten,
           harm=consequences.neither_detached_nor_deleted),
     Proof("snapshot-stuck", "settle-snapshot", "api", records.deletable_snapshot, records.snapshot_lost,
-          harm=records.undeletable_snapshot, undo=True),
+          harm=records.undeletable_snapshot),
     Proof("snapshot-stuck", "settle-snapshot", "db", records.deletable_snapshot, records.snapshot_lost,
           harm=records.undeletable_snapshot),
-    Proof("bdm-anomaly", "drop-duplicate-bdm", "db", use.server_with_volume, records.mapped_twice, long=True),
-    broken("server-without-mapping", "map-server", "db", records.server, blinds=True, long=True),
-    broken("queued-for-delete-wrong", "correct-queued-for-delete", "db", records.server, blinds=True, long=True),
-    broken("build-request-stuck", "drop-build-request", "db", records.server, blinds=True, long=True),
-    broken("request-spec-missing", "restore-request-spec", "db", use.server, harm=records.unmovable, long=True),
-    broken("consumer-owner-wrong", "correct-consumer-owner", "db", records.server, long=True),
-    Proof("allocation-consumer-broken", "mend-consumer", "db", records.server,
-          records.of_server("allocation-consumer-broken"), long=True),
+    Proof("bdm-anomaly", "drop-duplicate-bdm", "db", use.server_with_volume, records.mapped_twice),
+    broken("server-without-mapping", "map-server", "db", records.server, blinds=True),
+    broken("queued-for-delete-wrong", "correct-queued-for-delete", "db", records.server, blinds=True),
+    broken("build-request-stuck", "drop-build-request", "db", records.server, blinds=True),
+    broken("request-spec-missing", "restore-request-spec", "db", use.server, harm=records.unmovable),
     Proof("aggregate-host-orphan", "drop-aggregate-host", "db", records.deletable_aggregate,
-          records.member_of_nobody, harm=records.undeletable_aggregate, long=True),
-    broken("image-child-rows-live", "finish-image-deletion", "db", records.purgeable_image, long=True),
-    broken("cinder-quota-drift", "recount-cinder-quota", "db", records.counted_quota, long=True),
-    Proof("port-binding-missing", "restore-port-binding", "api", use.server,
-          networking.with_server("port-binding-missing"), undo=True),
-    Proof("port-binding-missing", "restore-port-binding", "db", use.bound_server,
-          networking.with_server("port-binding-missing")),
-    Proof("port-binding-duplicate-active", "drop-duplicate-binding", "api", use.server, TWICE_BOUND),
-    Proof("port-binding-duplicate-active", "drop-duplicate-binding", "db", use.server, TWICE_BOUND),
-    Proof("port-binding-levels-missing", "mend-binding-levels", "db", use.server,
-          networking.with_server("port-binding-levels-missing")),
+          records.member_of_nobody, harm=records.undeletable_aggregate),
+    broken("image-child-rows-live", "finish-image-deletion", "db", records.purgeable_image),
+    broken("cinder-quota-drift", "recount-cinder-quota", "db", records.counted_quota),
+    broken("port-binding-missing", "restore-port-binding", "db", use.bound_server),
+    broken("server-stuck-task-state:unshelving", "clear-task-state", "db", use.unshelved_server),
+    broken("evacuation-record-time-bomb", "defuse-evacuation-record", "db", use.surviving_server),
+    broken("pci-device-leak", "free-pci-device", "db", records.forgotten_device),
+    broken("host-mapping-drift", "mend-host-mapping", "db", records.host_that_builds),
+    broken("router-port-drift", "mend-router-port", "db", networking.interface,
+           harm=networking.joined_twice),
+    broken("floating-ip-inconsistent", "mend-floating-ip", "db", networking.reached),
+    broken("dynamic-segment-unused", "release-dynamic-segment", "db", networking.vlan,
+           harm=networking.no_network_gets_it),
+    broken("image-active-without-location", "restore-image-location", "db", records.readable_image,
+           harm=records.unreadable),
+    broken("image-import-lock-stale", "drop-import-marks", "db", records.readable_image),
 )  # fmt: skip
-#: needs another configuration of Nova while it is mended
+#: needs another configuration of Nova while it is mended, and so would the other checks of this repair
 HEALER = Proof(
     "info-cache-empty", "rebuild-info-cache", "api", use.unmoved_server, damage.emptied_elsewhere, way="healer"
 )
@@ -166,29 +151,47 @@ HEALER = Proof(
 ELSEWHERE = {("relocate-server", "db"), ("reattach-ports", "db")}
 
 
-def _unsaid() -> Iterator[Proof]:
-    """Repairs without a proof above: the break of their check is mended and undone, but the thing is not used."""
-    said = {(proof.repair, proof.strategy) for proof in (*PROOFS, HEALER)} | ELSEWHERE
-    for repair, strategy in sorted(pairs() - said):
-        for check in (check for check in catalogue.repairs()[repair].checks[:1] if check not in plants.not_on_lab()):
-            yield Proof(check, repair, strategy, lambda _thing: None, breaks.find(check).make, long=True)
+def _damage(check: str, repair: str) -> Iterator[str]:
+    """The names of breaks, and of plants and variants, of the check that this repair is for; the lab's own come first.
+
+    A repair that no variant names mends the others; a repair named for some mends only those. Breaks that stop services
+    are left to the proofs above, which have an order.
+    """
+    stopping = [proof.make for proof in PROOFS if proof.restarts or proof.killed]
+    cases = [case for case in plants.broken() if case.check == check and not case.refused and not case.chosen]
+    named = any(case.repair == repair for case in cases)
+    if not named:
+        known = breaks.modules().items()
+        yield from (name for name, made in known if made.BREAK.check == check and made.make not in stopping)
+    yield from (str(case) for case in cases if case.repair == (repair if named else ""))
 
 
-ALL = (*PROOFS, *_unsaid())
+def _walked() -> Iterator[Proof]:
+    """For each strategy of a repair and each check whose findings it mends, unless there is a proof above."""
+    said = {(proof.repair, proof.strategy, proof.check) for proof in PROOFS}
+    for repair, strategy in sorted(pairs() - ELSEWHERE - {(HEALER.repair, HEALER.strategy)}):
+        for check in catalogue.repairs()[repair].checks:
+            if check in plants.not_on_lab() or (repair, strategy, check) in said:
+                continue
+            for name in islice(_damage(check, repair), 1):
+                yield broken(name, repair, strategy, usual.of(catalogue.tabled()[check].resource[0]))
+
+
+ALL = (*PROOFS, *_walked())
 BY_NAME = {proof.name: proof for proof in ALL}
 
 
 def _left() -> Iterator[str]:
     for number, (name, proof) in enumerate(BY_NAME.items()):
-        if proof.long or (number % SHARE and not {proof.check, proof.repair} & touched()):
+        if number % SHARE and not {proof.check, proof.repair} & touched():
             yield name
 
 
-#: proofs that are left to make test-lab: long ones, and what nobody has changed but for a share (docs/adr/0078)
+#: proofs that are left to make test-lab: what nobody has changed, but for a share (docs/adr/0078)
 LEFT = frozenset(_left())
 
 
 def of_break(name: str) -> Proof:
     """The first proof that uses this break of the lab."""
     make = breaks.modules()[name].make
-    return next(proof for proof in PROOFS if proof.make is make)
+    return next(proof for proof in ALL if proof.make is make)

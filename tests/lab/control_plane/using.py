@@ -32,14 +32,25 @@ class Thing:
     def __init__(self, plane: Plane, key: Mapping[str, Any]) -> None:
         self.plane, self.key = plane, dict(key)
         self.cloud: Any = plane.connect()
-        self.server = str(key.get("server") or "")
         self.volume = str(key.get("volume") or "")
         self.port = str(key.get("port") or "")
+        self.server = str(key.get("server") or self._its_server())
         self.nics: dict[str, Nic] = self.nics_now() if self.server else {}
         self.own = self.owned() if self.server else ""  #: the server's port that its owner created
         found = self.cloud.network.find_port(self.port) if self.port else None
         self.port_was: Nic = _nic(found) if found else ("", ())
         self.port_network = str(found.network_id) if found else ""
+
+    def _its_server(self) -> str:
+        """The live server of its port, or the consumer that is one; "" if there is none."""
+        owner = [self.key.get("consumer")]
+        owner += [
+            row["device_id"] for row in self.sql("neutron", "SELECT device_id FROM ports WHERE id = %s", self.port)
+        ]
+        live = "SELECT uuid FROM instances WHERE deleted = 0 AND uuid = %s"
+        cells = self.plane.layout.cells
+        found = [row for cell in cells for one in owner for row in self.sql(f"cell:{cell}", live, one)]
+        return str(found[0]["uuid"]) if found else ""
 
     @property
     def names(self) -> set[str]:
@@ -211,6 +222,23 @@ def restored_server(thing: Thing) -> None:
     thing.cloud.compute.restore_server(thing.server)
     wait_server(thing.cloud, thing.server)
     unmoved_server(thing)
+
+
+def unshelved_server(thing: Thing) -> None:
+    """A server that was shelved: unshelved, it has the NICs that it had; then as others."""
+    thing.cloud.compute.unshelve_server(thing.server)
+    wait_server(thing.cloud, thing.server)
+    server(thing)
+
+
+def surviving_server(thing: Thing) -> None:
+    """A server whose host would have destroyed it: nova-compute starts again and keeps the guest; rebooted, deleted."""
+    host = thing.host()
+    thing.plane.restart(f"nova-compute-{host}")
+    assert thing.server in thing.plane.guests(host)
+    thing.reboot()
+    thing.whole()
+    thing.delete()
 
 
 def unmoved_server(thing: Thing) -> None:

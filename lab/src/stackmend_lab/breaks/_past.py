@@ -46,6 +46,9 @@ _ROWS = {
         "cell:*": {"block_device_mapping": "volume_id"},
     },
     "snapshots": {"cinder": {"snapshots": "id"}},
+    "images": {
+        "glance": {"images": "id", "image_locations": "image_id", "image_properties": "image_id"},
+    },
     "consumers": {"placement": {"consumers": "uuid", "allocations": "consumer_id"}},
 }
 _EVENTS = (
@@ -57,7 +60,7 @@ _PORTS = "UPDATE standardattributes a JOIN ports p ON p.standard_attr_id = a.id 
 
 def let_time_pass(plane: Plane, **things: Sequence[str]) -> None:
     """Move every time of these objects back by three hours: ``servers``, ``ports``, ``volumes``, ``snapshots``,
-    ``consumers``."""
+    ``consumers``, ``images``."""
     done: set[tuple[str, str, str]] = set()
     for kind, ids in things.items():
         if not ids:

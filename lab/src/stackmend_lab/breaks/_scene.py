@@ -18,6 +18,8 @@ from stackmend_lab.mariadb import LabError
 _TRIES, _PAUSE, _CROWDED = 3, 10.0, "No valid host"
 #: times that a network cache is replaced, and seconds after which nova-compute may have written it anew
 _REFRESHES, _REFRESH = 6, 5.0
+#: of Placement, from which an allocation names the generation of its consumer
+_CONSUMERS = "1.28"
 
 
 class Scene:
@@ -72,11 +74,16 @@ class Scene:
         fields = {"network_id": self.network(), "name": self.name(), **fields}
         return str(self.cloud.network.create_port(**fields).id)
 
-    def own_network(self, **fields: Any) -> tuple[str, str]:
+    def own_network(self, cidr: str = "10.9.0.0/24", **fields: Any) -> tuple[str, str]:
         """Create a network with a subnet; returns their ids."""
         network = self.cloud.network.create_network(name=self.name(), **fields)
-        values = {"network_id": network.id, "ip_version": 4, "cidr": "10.9.0.0/24"}
+        values = {"network_id": network.id, "ip_version": 4, "cidr": cidr}
         return str(network.id), str(self.cloud.network.create_subnet(**values).id)
+
+    def image(self) -> str:
+        """Create an image with content; returns its id."""
+        like = {"disk_format": "raw", "container_format": "bare"}
+        return str(self.cloud.image.create_image(name=self.name(), data=b"content", **like).id)
 
     def volume(self) -> str:
         """Create an available volume; returns its id."""
@@ -90,6 +97,14 @@ class Scene:
         self.cloud.compute.create_volume_attachment(server, volume_id=volume)
         wait_volume(self.connection, volume, "in-use")
         return volume
+
+    def placement(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Placement's answer to a request; LabError if it refuses."""
+        answer = self.cloud.placement.request(path, method, json=body, microversion=_CONSUMERS)
+        if answer.status_code >= 300:
+            raise LabError(f"Placement refuses {method} {path}: {answer.text}")
+        found: dict[str, Any] = answer.json() if answer.content else {}
+        return found
 
     def other_host(self) -> str:
         """Another host of the same cell; the same one if the cell has only one."""

@@ -4,9 +4,10 @@
 Each defines ``plant(cloud)``, which breaks one object as the catalogue describes, and returns the key of the expected
 finding; ``VARIANTS``, further causes of it; ``LOOK_ALIKES``, healthy objects that resemble it; if a repair is refused
 by design, ``NOT_REPAIRED``, the name of a variant and a part of the reason; if the operator has to choose between
-repairs, ``CHOSEN``, the name of a variant and the repair; if the same damage is found by other checks as well,
-``BESIDE``, the name of a variant and a function that returns them, with their keys; and if the lab cannot prove the
-repairs of such damage, ``NOT_ON_LAB``, the reason.
+repairs, ``CHOSEN``, the name of a variant and the repair; if variants have another repair than the rest,
+``MENDED_BY``, the name of a variant and the repair; if the same damage is found by other checks as well, ``BESIDE``,
+the name of a variant and a function that returns them, with their keys; and if the lab cannot prove the repairs of such
+damage, ``NOT_ON_LAB``, the reason.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Case:
     make: Callable[[CloudRows], Any]  #: a plant returns the key of the finding
     refused: str = ""  #: part of the reason why it is not repaired, by design
     chosen: str = ""  #: the repair named by the operator, if there are several
+    repair: str = ""  #: the repair that mends it, if it is not the one that mends most damage of the check
     #: (check, key) of what else is found until it is repaired, and is not repaired on its own
     beside: Callable[[CloudRows, dict[str, Any]], list[tuple[str, dict[str, Any]]]] = lambda _cloud, _key: []
 
@@ -66,10 +68,11 @@ def broken() -> Iterator[Case]:
     """Every plant and variant."""
     for check, module in modules().items():
         refused, chosen = getattr(module, "NOT_REPAIRED", {}), getattr(module, "CHOSEN", {})
-        beside = getattr(module, "BESIDE", {})
+        beside, mended = getattr(module, "BESIDE", {}), getattr(module, "MENDED_BY", {})
         for variant, make in {PLANT: module.plant, **getattr(module, "VARIANTS", {})}.items():
             more = {"beside": beside[variant]} if variant in beside else {}
-            yield Case(check, variant, make, refused.get(variant, ""), chosen.get(variant, ""), **more)
+            words = (found.get(variant, "") for found in (refused, chosen, mended))
+            yield Case(check, variant, make, *words, **more)
 
 
 def impossible(cloud: Cloud, cases: Iterable[Case], folder: Path) -> dict[Case, str]:

@@ -11,8 +11,9 @@ also names its gateway port (`gw_port_id`). The `code` says what does not fit:
 * `gateway`: the port that the router names as its gateway is not a gateway, or belongs to another router.
 
 ## Why it matters
-The subnet is not routed, or the interface cannot be removed: Neutron refuses to delete the port because it is "owned
-by" the router, and the router does not know it. A port without its router uses an address, often the gateway's.
+The subnet is not routed: the L3 agent is told only of ports with a row, and Neutron gives the router a second interface
+in the network if asked. A release that looks for nothing but rows does not remove such an interface either, and none
+deletes its port, because it is "owned by" the router. A port without its router uses an address, often the gateway's.
 
 ## How it comes about
 Adding or removing an interface was interrupted (bug 1540271), `device_owner` was edited, or a router was deleted by

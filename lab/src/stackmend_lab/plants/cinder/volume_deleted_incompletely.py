@@ -86,6 +86,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "snapshot_on_its_way": snapshot_on_its_way,
     "no_time": no_time,
 }
+MENDED_BY = {"attachment": "mark-volume-deleted", "still_attached": "revive-volume", "snapshot": "revive-volume"}
 
 
 def deleted_well(cloud: CloudRows) -> None:

@@ -131,6 +131,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "nobody": nobody,
     "reserved_for_nobody": reserved_for_nobody,
 }
+MENDED_BY = {"nobody": "detach-volume", "reserved_for_nobody": "detach-volume"}
 NOT_REPAIRED = {
     "second_writer": "is not multi-attach",
     "second_writer_in_use": "is not multi-attach",

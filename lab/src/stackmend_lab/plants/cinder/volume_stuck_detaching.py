@@ -94,6 +94,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "multiattach": multiattach,
     "legacy_specs": legacy_specs,
 }
+MENDED_BY = dict.fromkeys(("mapping_gone", "attachment_gone", "attachment_ending", "both_gone"), "detach-volume")
 
 
 def just_begun(cloud: CloudRows) -> None:

@@ -33,7 +33,6 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "deactivated": deactivated,
     "never_located": never_located,
 }
-NOT_ON_LAB = "no content of such an image is in its stores"
 NOT_REPAIRED = {"never_located": "look in the stores"}
 
 

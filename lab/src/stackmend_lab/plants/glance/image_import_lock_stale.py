@@ -44,7 +44,6 @@ def staged(cloud: CloudRows) -> dict[str, Any]:
     return {"image": image}
 
 
-NOT_ON_LAB = "its Glance imports nothing"
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"task_purged": task_purged, "staged": staged}
 
 

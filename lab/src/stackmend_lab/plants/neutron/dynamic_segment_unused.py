@@ -24,7 +24,6 @@ def not_marked(cloud: CloudRows) -> dict[str, Any]:
     return {"segment": _segment(cloud, "vlan", "physnet-gone", 7)}
 
 
-NOT_ON_LAB = "there it has not been tried in a network of its own yet"
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"not_marked": not_marked}
 
 

@@ -136,6 +136,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "policy_of_no_port": _of_nothing("qos_port_policy_bindings"),
     "policy_of_no_router": _of_nothing("qos_router_gw_policy_bindings"),
 }
+MENDED_BY = {"shared_with_nobody": "delete-sharing-entry"}
 NOT_REPAIRED = {
     "port_lost": "DELETE FROM ml2_distributed_port_bindings WHERE port_id = ",
     "shared_and_used": "delete that first",

@@ -61,7 +61,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "gateway": gateway,
     "second_gateway": second_gateway,
 }
-NOT_ON_LAB = "what a router without the record of its port does to users is not known for sure"
+MENDED_BY = {"router_gone": "delete-router-port"}
 NOT_REPAIRED = {
     "other_router": "openstack router remove port",
     "gateway": "openstack router set --external-gateway",

@@ -91,7 +91,6 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "by_flavor": by_flavor,
     "lost": lost,
 }
-NOT_ON_LAB = "its hosts guarantee no bandwidth"
 NOT_REPAIRED = {"by_flavor": "requests such resources itself", "lost": "openstack server migrate"}
 
 

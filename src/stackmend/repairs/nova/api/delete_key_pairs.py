@@ -9,6 +9,9 @@ they were built with (`instance_extra.keypairs`).
 Keystone has no such user when the plan is made, and the key pairs are still as the plan shows them: Keystone's database
 is never part of a transaction, because no account needs more there than to read.
 
+Through the API only if Nova finds every one of them by its name. Under `/v2` it still accepts names that it then finds
+under no address: with letters other than ASCII, or with a slash. Those key pairs can be deleted only in the database.
+
 ## Undo
 In the database the rows are restored. Through the API a key pair cannot be restored by an administrator without its
 public key: the user would have to import it again.
@@ -27,13 +30,16 @@ from stackmend.repairs.calls import api_of, guarded
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """One call to Nova for each key pair; none if none is left."""
+    """One call to Nova for each key pair; none if none is left. CannotRepair if Nova does not find one of them."""
     services = api_of(live, DeleteKeyPair)
     for row in _left(target, live):
         made = DeleteKeyPair(user=str(row["user_id"]), name=str(row["name"]))
         found = services.look(made)
-        if found["key_pair"] == "present":
-            yield guarded(made, found, ("fingerprint",))
+        if found["key_pair"] == "absent":
+            raise CannotRepair(
+                f"Nova finds no key pair by the name {row['name']!r}, so it cannot be asked to delete it"
+            )
+        yield guarded(made, found, ("fingerprint",))
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:

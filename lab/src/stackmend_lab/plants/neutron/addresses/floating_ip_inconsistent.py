@@ -40,7 +40,6 @@ def active_without_port(cloud: CloudRows) -> dict[str, Any]:
     return {"floating_ip": found["id"], "code": "status"}
 
 
-NOT_ON_LAB = "its networks have no floating IPs"
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "no_router": no_router,
     "other_router": other_router,

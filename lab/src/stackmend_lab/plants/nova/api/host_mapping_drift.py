@@ -38,7 +38,6 @@ def no_host(cloud: CloudRows) -> dict[str, Any]:
     return {"host": host.name}
 
 
-NOT_ON_LAB = "a host that never ran a nova-compute there cannot be made up"
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "mapping_deleted": mapping_deleted,
     "other_cell": other_cell,

@@ -53,7 +53,6 @@ def marked_deleted(cloud: CloudRows) -> dict[str, Any]:
     return key
 
 
-NOT_ON_LAB = "a nova-compute that starts destroys the guest"
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "failed": failed,
     "came_back": came_back,

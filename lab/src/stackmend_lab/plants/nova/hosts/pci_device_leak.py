@@ -66,7 +66,6 @@ def physical(cloud: CloudRows) -> dict[str, Any]:
     return {"server": server, "cell": host.cell, "device": number}
 
 
-NOT_ON_LAB = "its hosts have no PCI devices"
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "offloaded": offloaded,
     "unknown": unknown,

@@ -103,7 +103,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "resizing": resizing,
     "evacuating": evacuating,
 }
-NOT_ON_LAB = "its hosts report, and a nova-compute that runs may still be working"
+MENDED_BY = {"unshelving": "clear-task-state"}
 NOT_REPAIRED = {
     "rebuilding": "start nova-compute on",
     "lost_message": "restart nova-compute on",
