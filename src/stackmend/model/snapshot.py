@@ -46,6 +46,8 @@ class Source:
     as_of: str = ""  #: UTC: it has at least everything that was written until then
     api: bool = False  #: read from the service's API, as there is no database
     outside: str = ""  #: its name in messages, if it lies outside the databases: "hypervisor compute-07"
+    #: labels of the only tables that it has a part of; () if it may have rows in each of its service
+    only: tuple[str, ...] = ()
 
     @property
     def called(self) -> str:

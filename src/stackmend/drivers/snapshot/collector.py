@@ -488,4 +488,5 @@ def _source(document: dict[str, Any]) -> Source:
     lacking = {n: {k: tuple(v) for k, v in document.get(n, {}).items()} for n in ("missing", "unseen")}
     rest = {name: value for name, value in document.items() if name != "release"}
     revision = document.get("revision", document.get("release", ""))
-    return Source(**{**rest, **lacking, "revision": revision, "releases": tuple(document.get("releases", ()))})
+    more = {name: tuple(document.get(name, ())) for name in ("releases", "only")}
+    return Source(**{**rest, **lacking, "revision": revision, **more})

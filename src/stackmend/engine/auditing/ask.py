@@ -115,12 +115,16 @@ def _beside(check: Check, manifest: Manifest) -> Readiness:
     """Whether what the check needs outside the databases was read; the sources that were not are named."""
     reasons = []
     for service in sorted(outside_services(check.reads)):
-        sources = [source for source in manifest.sources if service_of_source(source.database) == service]
+        own = of_service(service) & check.reads.keys()
+        sources = [
+            source
+            for source in manifest.sources
+            if service_of_source(source.database) == service and (not source.only or own & set(source.only))
+        ]
         failed = [source for source in sources if source.error or source.doubt]
         if len(failed) == len(sources):
             why = "; ".join(source.trouble for source in failed[:_SHOWN]) or "it was not asked for"
-            own = ", ".join(sorted(of_service(service) & check.reads.keys()))
-            return Readiness(False, False, f"nothing of {own} was read: {why}")
+            return Readiness(False, False, f"nothing of {', '.join(sorted(own))} was read: {why}")
         reasons += [source.trouble for source in failed[:_SHOWN]]
         if more := [source.called for source in failed[_SHOWN:]]:
             reasons.append(f"nor could {', '.join(more)}")
