@@ -18,14 +18,18 @@ from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.ask import parameters
 from stackmend.engine.auditing.statements import tables_read
 from stackmend.model.snapshot import Manifest
+from stackmend.tables.outside import of_service
 from stackmend_lab.cloud import build
 from stackmend_lab.growing import grow
 
 from ..properties.test_scope import Landscape, percent, violations
-from .host_plants import LOOK_ALIKES, PLANTS, Scene
+from . import trace_plants as traces
+from .host_plants import LOOK_ALIKES, PLANTS
+from .host_trees import HostTrees
 from .hypervisors import Hypervisors
+from .trace_plants import Traced
 
-CHECKS = {name: check for name, check in catalogue.outside_checks().items() if "host_domains" in check.reads}
+CHECKS = {n: check for n, check in catalogue.outside_checks().items() if of_service("host") & check.reads.keys()}
 each_check = pytest.mark.parametrize("name", sorted(CHECKS))
 SERVERS, TIMES = 2_000, 50
 NO_SPILL = "0MB"
@@ -43,17 +47,20 @@ class Whole:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
-    """Every plant and look-alike of every check of hypervisors."""
+    """Every plant and look-alike of every check of hosts."""
     folder: Path = tmp_path_factory.mktemp("host-properties")
     cloud = build(folder / "cloud", servers=SERVERS, seed=29)
-    scene = Scene(cloud, Hypervisors(folder / "hypervisors").of(cloud))
-    for some in (*PLANTS.values(), *LOOK_ALIKES.values()):
+    trees = HostTrees(folder / "trees")
+    scene = Traced(cloud, Hypervisors(folder / "hypervisors").of(cloud), trees).live()
+    for some in (*traces.PLANTS.values(), *traces.LOOK_ALIKES.values(), *PLANTS.values(), *LOOK_ALIKES.values()):
         for make in some:
             make(scene)
     toml = folder / "stackmend.toml"
-    toml.write_text(f"{cloud.toml()}\n{scene.standing.toml}", encoding="utf-8")
+    toml.write_text(f"{cloud.toml()}\n{scene.standing.toml}{trees.toml}", encoding="utf-8")
     cloud.close()
-    place, manifest = snapshots.create(load(str(toml)), into=str(folder / "small"), outside={"host": ()})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", trees.programs, prepend=":")
+        place, manifest = snapshots.create(load(str(toml)), into=str(folder / "small"), outside={"host": ()})
     assert manifest.failed() == {}
     grow(place, folder / "large", TIMES)
     query, large = open_snapshot(place, manifest.now), open_snapshot(folder / "large", manifest.now, spill=NO_SPILL)
