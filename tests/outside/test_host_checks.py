@@ -20,6 +20,7 @@ from stackmend.engine.auditing import catalogue
 from stackmend.model.audit import Report
 from stackmend.model.errors import ConfigError, Exit, UsageError
 from stackmend.model.finding import State
+from stackmend.tables.outside.hosts import PARTS
 
 from .host_plants import (
     LOOK_ALIKES,
@@ -34,7 +35,13 @@ from .host_plants import (
 )
 from .hypervisors import Guest
 
-CHECKS = tuple(name for name, check in catalogue.outside_checks().items() if "host_domains" in check.reads)
+#: those that need more than guests are in test_trace_checks.py
+_MORE = {label for part in PARTS.values() for label in part.labels}
+CHECKS = tuple(
+    name
+    for name, check in catalogue.outside_checks().items()
+    if "host_domains" in check.reads and not _MORE & check.reads.keys()
+)
 ALL = {"host": ("all",)}
 
 

@@ -11,32 +11,39 @@ from hypothesis import HealthCheck, given, settings
 
 from stackmend.config.settings import load
 from stackmend.engine.auditing import catalogue
+from stackmend.tables.outside import of_service
 from stackmend_lab.cloud import build
 
 from ..properties.test_scope import percent
-from .host_plants import LOOK_ALIKES, PLANTS, Scene
+from . import trace_plants as traces
+from .host_plants import LOOK_ALIKES, PLANTS
+from .host_trees import HostTrees
 from .hypervisors import Hypervisors
 from .properties import Whole, collected, counted, misnamed, undecided
+from .trace_plants import Traced
 
-CHECKS = {name: check for name, check in catalogue.outside_checks().items() if "host_domains" in check.reads}
+CHECKS = {n: check for n, check in catalogue.outside_checks().items() if of_service("host") & check.reads.keys()}
 each_check = pytest.mark.parametrize("name", sorted(CHECKS))
 SERVERS, TIMES = 2_000, 50
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
-    """Every plant and look-alike of every check of hypervisors, and fifty of it."""
+    """Every plant and look-alike of every check of hosts."""
     folder: Path = tmp_path_factory.mktemp("host-properties")
     cloud = build(folder / "cloud", servers=SERVERS, seed=29)
-    scene = Scene(cloud, Hypervisors(folder / "hypervisors").of(cloud))
-    for some in (*PLANTS.values(), *LOOK_ALIKES.values()):
+    trees = HostTrees(folder / "trees")
+    scene = Traced(cloud, Hypervisors(folder / "hypervisors").of(cloud), trees).live()
+    for some in (*traces.PLANTS.values(), *traces.LOOK_ALIKES.values(), *PLANTS.values(), *LOOK_ALIKES.values()):
         for make in some:
             make(scene)
     toml = folder / "stackmend.toml"
-    toml.write_text(f"{cloud.toml()}\n{scene.standing.toml}", encoding="utf-8")
+    toml.write_text(f"{cloud.toml()}\n{scene.standing.toml}{trees.toml}", encoding="utf-8")
     cloud.close()
-    with collected(load(str(toml)), "host", CHECKS.values(), folder, TIMES) as found:
-        yield found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", trees.programs, prepend=":")
+        with collected(load(str(toml)), "host", CHECKS.values(), folder, TIMES) as found:
+            yield found
 
 
 @each_check

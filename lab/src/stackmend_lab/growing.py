@@ -39,6 +39,8 @@ _ENDS_WITH_ID = frozenset({
 _SUMS = frozenset({
     ("cinder_quota_usages", "in_use"), ("placement_inventories", "total"), ("placement_inventories", "reserved"),
 })  # fmt: skip
+#: the beginning of an id
+_STEM = "stem"
 _MARKER = "00000000-0000-0000-0000-000000000000"
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 #: more rows than one copy of a table has
@@ -76,6 +78,10 @@ def _copy(db: duckdb.DuckDBPyConnection, label: str, source: Path, target: Path,
 
 def _value(label: str, name: str, kind: str) -> str:
     """A column in copy ``k``; copy 0 is the original."""
+    if name == _STEM:
+        of_port = f"regexp_matches({name}, '^[0-9a-f]{{8}}-[0-9a-f]{{2}}$')"
+        copied = f"printf('%04x', xor(('0x' || {name}[1:4])::INT, k::INT)) || {name}[5:]"
+        return f"CASE WHEN {of_port} THEN {copied} ELSE {name} END AS {name}"
     if not differs(label, name):
         return f'"{name}"'
     if kind == "BIGINT":

@@ -15,10 +15,10 @@ from stackmend.app import apis, visiting
 from stackmend.app.findings import keep_last
 from stackmend.app.image_visiting import Visited
 from stackmend.app.offline.bundles import Bundle
-from stackmend.app.outside import Asked, beside, not_run, nowhere_in, partly, readable
+from stackmend.app.outside import Asked, beside, not_run, nowhere_in, partly, readable, there
 from stackmend.app.outside.hosts import looked, of_snapshot, sight_labels
 from stackmend.app.session import CloudSession, has_api, no_progress, utcnow
-from stackmend.app.snapshots import CheckResults, asked, find, services_of
+from stackmend.app.snapshots import CheckResults, asked, find, labels_of
 from stackmend.config.settings import Config
 from stackmend.drivers.scratch import scratch
 from stackmend.drivers.snapshot.collector import read_manifest
@@ -93,11 +93,11 @@ def audit(
         folder = find(config, snapshot)
         nowhere_in("a snapshot", outside)
         manifest = read_manifest(folder)
-        chosen = readable(every, services_of(manifest), named=bool(checks))
+        chosen = readable(every, labels_of(manifest), named=bool(checks))
         answer = _ask(chosen, folder, manifest, config, about, young)
         looks = of_snapshot(folder, manifest, chosen, answer.rows)
         return _report(session, chosen, answer.rows, answer, State.CANDIDATE, whole=False, looks=looks)
-    chosen = readable(every, outside.keys(), named=bool(checks))
+    chosen = readable(every, there(config, outside), named=bool(checks))
     with (
         apis.standing_in(config, session) if use_api else nullcontext((session, "")) as (session, note),
         beside(session, outside) as session,

@@ -160,7 +160,7 @@ def diff(config: Config, before: str, after: str) -> tuple[list[Finding], list[F
 def _findings(config: Config, name: str) -> dict[str, dict[str, Finding]]:
     """Check -> fingerprint -> finding, of the checks that have an answer."""
     folder, manifest = show(config, name)
-    checks = readable(catalogue.tabled(), services_of(manifest), named=False)
+    checks = readable(catalogue.tabled(), labels_of(manifest), named=False)
     answer = asked(checks, folder, manifest, config)
     return {
         check: {f.fingerprint: f for f in findings_of(checks[check], found, State.CANDIDATE)}
@@ -221,6 +221,16 @@ class _Opened:
 def services_of(manifest: Manifest) -> frozenset[str]:
     """The services outside the databases that were read, or tried, for a snapshot."""
     return frozenset(service_of_source(source.database) for source in manifest.sources if source.outside)
+
+
+def labels_of(manifest: Manifest) -> frozenset[str]:
+    """The tables outside the databases that a snapshot has, or that were tried for it."""
+    found: set[str] = set()
+    for source in manifest.sources:
+        if source.outside:
+            failed = source.error and not source.about
+            found |= of_service(service_of_source(source.database)) if failed else {*source.rows, *source.about}
+    return frozenset(found)
 
 
 def _home(config: Config) -> Path:

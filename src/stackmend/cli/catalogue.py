@@ -44,7 +44,7 @@ def checks_asked(parsed_args: argparse.Namespace, config: Config, there: Collect
     """The names of the checks that ``--check``, ``--area`` and ``--severity`` ask for together; () for all.
 
     A visit has to be asked for: checks that visit hosts or nodes are among them only if named, or if no others are;
-    and those that read something outside the databases only if named, or if it is ``there`` (services).
+    and those that read something outside the databases only if named, or if it is ``there`` (labels of tables).
     UsageError for an unknown name, and if no check is left.
     """
     from stackmend.app.outside import readable

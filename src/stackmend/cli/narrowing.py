@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,12 +25,13 @@ def limits(
     If findings alone are requested, only their checks are run: an audit for one finding is a small one.
     """
     from stackmend.app import findings, selecting, snapshots
+    from stackmend.app.outside import there
 
     if snapshot is None:
-        there: Collection[str] = outside_asked(parsed_args).keys()
+        readable = there(config, outside_asked(parsed_args))
     else:
-        there = snapshots.services_of(snapshots.show(config, snapshot)[1])
-    checks, about = list(checks_asked(parsed_args, config, there)), selecting.About()
+        readable = snapshots.labels_of(snapshots.show(config, snapshot)[1])
+    checks, about = list(checks_asked(parsed_args, config, readable)), selecting.About()
     if asked := selection(parsed_args):
         if snapshot is None:
             about = selecting.about(config, asked)

@@ -99,6 +99,27 @@ def look(hosts: Hosts, host: str, server: str, root: str = "") -> Profile:
     )
 
 
+def verdicts(said: Sequence[tuple[str, str]]) -> dict[str, Verdict]:
+    """Server -> state of its guest, of all guests of a host: what the script ``traces`` says of its profiles, in order.
+
+    The words of a guest follow ``guest``; those before the first one, and denials, are of the host.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    every: list[tuple[str, str]] = []
+    into = every
+    for kind, text in said:
+        if kind == "guest":
+            into = found.setdefault(text, [])
+        else:
+            into.append((kind, text))
+    denied = [text for kind, text in every if kind == "denied"]
+    return {
+        server: _verdict([*every, *own], tuple(line for line in denied if f'"libvirt-{server}"' in line))
+        for server, own in found.items()
+        if _UUID.fullmatch(server)
+    }
+
+
 def permit(host: str, server: str, digest: str, root: str = "") -> HostCommand:
     """Add the rule to the file if the file has this digest, then load the profile. The inverse removes the rule."""
     words = (root, server, RULE, LOADED)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from stackmend.model.objects.facts import Domain
+from stackmend.model.objects.traces import Traces
 
 Row = Mapping[str, object]
 
@@ -32,12 +33,13 @@ class Says(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLook:
-    """Everything that libvirt of one host showed at one moment; ``problem``: why it could not be read."""
+    """Everything that one host showed at one moment; ``problem``: why it could not be read."""
 
     host: str
     start: str = ""
     end: str = ""  #: UTC
     domains: tuple[Domain, ...] = ()
+    traces: Traces = field(default_factory=Traces)
     problem: str = ""
 
 

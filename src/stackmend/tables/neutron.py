@@ -53,6 +53,8 @@ TABLES = (
             *bools("admin_state_up"),
             *ints("standard_attr_id"),
             Column("named", ColumnType.BOOL, expr="t.name IS NOT NULL AND t.name <> ''"),
+            # what names of its devices have of its id (neutron_lib/constants.py: LINUX_DEV_LEN)
+            Column("stem", expr="SUBSTR(t.id, 1, 11)"),
         ),
     ),
     Table(

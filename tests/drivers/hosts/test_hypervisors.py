@@ -9,18 +9,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 from pyarrow import parquet
 
-from stackmend.drivers.hosts import libvirt, looking, virsh
+from stackmend.drivers.hosts import libvirt, looking, traces, virsh
 from stackmend.drivers.hosts.hypervisors import Hypervisors
 from stackmend.drivers.hosts.transport import Routes, Transport
 from stackmend.model.errors import HostUnreachable, SourceError
 from stackmend.model.objects.facts import Domain, DomainDisk, Interface
 from stackmend.tables.outside import of_service, outside
+from stackmend.tables.outside.hosts import PARTS
 
 from ...outside.hypervisors import Guest
 from ...outside.hypervisors import Hypervisors as Standing
@@ -246,6 +248,20 @@ def test_real_guests_by_virsh_on_their_host(real: Libvirt) -> None:
     """States, devices and sizes of real QEMU guests, as defined; by one command over the transport."""
     routes = Routes(local=frozenset({"c1"}), container=real.inside)
     assert_as_defined(virsh.domains(Transport(routes).inside(), "c1", 60.0))
+
+
+def test_real_guests_and_what_is_beside_them_by_one_command(real: Libvirt, tmp_path: Path) -> None:
+    """The guests from the container of libvirt, the rest from the host; a part of that may be unreadable."""
+    (tmp_path / f"{SERVER}_resize").mkdir()
+    transport = Transport(Routes(local=frozenset({"c1"})))
+    place = traces.Place(instances=str(tmp_path), container=real.inside)
+    found, beside = traces.with_domains(transport, "c1", place, 60.0)
+    assert_as_defined(found)
+    assert set(beside.parts) == set(PARTS)
+    assert [(one.server, one.role) for one in beside.directories] == [(SERVER, "resize")]
+    found, beside = traces.with_domains(transport, "c1", replace(place, instances=str(tmp_path / "none")), 60.0)
+    assert_as_defined(found)
+    assert "directories" in {part for part, why in beside.parts.items() if why}
 
 
 def test_real_guests_by_the_library(real: Libvirt) -> None:

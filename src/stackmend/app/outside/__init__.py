@@ -17,7 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from stackmend.model.errors import UsageError
-from stackmend.tables.outside import services, sources
+from stackmend.tables.outside import of_service, services, sources
 
 if TYPE_CHECKING:
     from stackmend.app.session import CloudSession
@@ -33,6 +33,11 @@ ALL = "all"
 Asked = Mapping[str, Sequence[str]]
 
 
+def _nothing(config: Config) -> frozenset[str]:
+    del config
+    return frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
     """How a source outside the databases is read."""
@@ -41,6 +46,8 @@ class Reader:
     configured: Callable[[Config], bool]  #: whether the site can read it
     #: the source, to be read within the ``with`` block; errors as fit for the operator
     opened: Callable[[CloudSession, Sequence[str]], AbstractContextManager[TableSource]]
+    lacks: Callable[[Config], frozenset[str]] = _nothing  #: labels of its tables that the site cannot read
+    remedy: str = ""  #: what would let it read those, too
 
 
 @cache
@@ -79,28 +86,54 @@ def nowhere_in(what: str, asked: Asked) -> None:
         raise UsageError(f"{what} cannot be read together with {one.what}", f"Leave --{one.option} away.")
 
 
+def there(config: Config, asked: Collection[str]) -> frozenset[str]:
+    """The labels of the tables that this site can read of the services asked for."""
+    return frozenset().union(*(of_service(service) - readers()[service].lacks(config) for service in asked))
+
+
 def not_run(config: Config, checks: Mapping[str, Check], asked: Asked) -> list[str]:
-    """A sentence for each source that this site can read and that was not asked for, about the checks that need it."""
+    """A sentence for each source that this site can read and was not asked for, about the checks that need it.
+
+    Likewise about what of a source that was asked for it cannot read.
+    """
     found = []
     for service, one in sources().items():
-        names = [name for name, check in checks.items() if service in services(check.needed)]
-        if names and service not in asked and readers()[service].configured(config):
-            listed = ", ".join(names) if len(names) < _LISTED else f"{len(names)} checks"
-            found.append(f"{one.what} were not read, so not run: {listed} (add --{one.option})")
+        reader = readers()[service]
+        lacking = reader.lacks(config)
+        wanted = lacking if service in asked else of_service(service) - lacking
+        unwanted = frozenset[str]() if service in asked else lacking
+        names = [name for name, check in checks.items() if wanted & check.needed and not unwanted & check.needed]
+        if not names or not reader.configured(config):
+            continue
+        listed = ", ".join(names) if len(names) < _LISTED else f"{len(names)} checks"
+        what, how = (
+            (f"not everything of {one.what} can be read", reader.remedy)
+            if service in asked
+            else (f"{one.what} were not read", f"add --{one.option}")
+        )
+        found.append(f"{what}, so not run: {listed} ({how})")
     return found
 
 
 def readable(checks: Mapping[str, Check], there: Collection[str], *, named: bool) -> dict[str, Check]:
-    """The checks that need no other source outside the databases than these.
+    """The checks that need nothing outside the databases but tables with these labels.
 
     ``named``: the operator named the checks; then UsageError for one that needs another.
     """
     found = {}
     for name, check in checks.items():
-        lacking = sorted(services(check.needed) - set(there))
+        lacking = {label for label in check.needed if services([label])} - set(there)
         if not lacking:
             found[name] = check
         elif named:
-            one = sources()[lacking[0]]
-            raise UsageError(f"{name} needs {one.what}, which are not read", f"Add --{one.option}.")
+            raise _unreadable(name, lacking, there)
     return found
+
+
+def _unreadable(name: str, lacking: Collection[str], there: Collection[str]) -> UsageError:
+    service = min(services(lacking))
+    one = sources()[service]
+    if not of_service(service) & set(there):
+        return UsageError(f"{name} needs {one.what}, which are not read", f"Add --{one.option}.")
+    what = ", ".join(sorted(lacking))
+    return UsageError(f"{name} needs more of {one.what} than is read: {what}", f"{readers()[service].remedy}.")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,12 +18,12 @@ from stackmend.model.protocols import Progress, Query
 from stackmend.model.sight import HostLook
 from stackmend.model.snapshot import CELL, Manifest, service_of_source
 from stackmend.tables.outside import of_service
-from stackmend.tables.outside.hosts import SERVICE
+from stackmend.tables.outside.hosts import PARTS, SERVICE
 
 if TYPE_CHECKING:
     from stackmend.app.session import CloudSession
     from stackmend.config.settings import Config
-    from stackmend.drivers.hosts.hypervisors import Hypervisors
+    from stackmend.drivers.hosts.hypervisors import Hypervisors, ReadHost, ReadWhole
     from stackmend.model.objects.facts import Domain
 
 #: check -> rows it returned
@@ -43,26 +43,37 @@ def _opened(session: CloudSession, names: Sequence[str]) -> Iterator[Hypervisors
         )
     hosts = _wanted(session, names)
     _apart(config, hosts)
-    with _reading(config) as read:
-        yield Hypervisors(read, hosts)
+    with _reading(config) as (read, whole):
+        yield Hypervisors(read, hosts, whole=whole)
 
 
 @contextmanager
-def _reading(config: Config) -> Iterator[Callable[[str], list[Domain]]]:
-    """What reads all domains of a host; ConfigError if libvirt is to be asked and its library is not installed."""
-    from stackmend.drivers.hosts import libvirt, looking, virsh
+def _reading(config: Config) -> Iterator[tuple[ReadHost, ReadWhole | None]]:
+    """What reads all domains of a host, and what reads as well what is beside them, if the site can run commands there.
+
+    ConfigError if libvirt is to be asked and its library is not installed.
+    """
+    from stackmend.drivers.hosts import libvirt, looking, traces, virsh
     from stackmend.drivers.hosts.hypervisors import LIMIT
     from stackmend.drivers.hosts.transport import Transport
 
-    if config.libvirt:
+    place = traces.Place(instances=config.instances_path, container=config.routes.container)
+    with closing(Transport(config.routes)) as transport, closing(transport.inside()) as inside:
+        if not config.libvirt:
+            yield (
+                partial(virsh.domains, inside, limit=LIMIT),
+                partial(traces.with_domains, transport, place=place, limit=LIMIT),
+            )
+            return
         libvirt.library()  # said once, not for each host
-        yield partial(looking.domains, config.libvirt, limit=LIMIT)
-        return
-    transport = Transport(config.routes).inside()
-    try:
-        yield partial(virsh.domains, transport, limit=LIMIT)
-    finally:
-        transport.close()
+        read = partial(looking.domains, config.libvirt, limit=LIMIT)
+        yield read, None if _lacks(config) else lambda host: (read(host), traces.beside(transport, host, place))
+
+
+def _lacks(config: Config) -> frozenset[str]:
+    """The tables that only a command on the host shows, if none can be run there."""
+    commanded = config.routes.transport or config.routes.local
+    return frozenset() if commanded else frozenset(label for part in PARTS.values() for label in part.labels)
 
 
 def standing(session: CloudSession) -> Hypervisors | None:
@@ -80,7 +91,7 @@ class Watch:
 
     config: Config
     looks: dict[str, HostLook] = field(default_factory=dict)
-    _read: Callable[[str], list[Domain]] | None = None
+    _read: ReadHost | None = None
     _why: str = ""  #: why none can be read
 
     def look(self, hosts: Iterable[str]) -> None:
@@ -114,7 +125,7 @@ def watching(config: Config, looks: Mapping[str, HostLook], *, wanted: bool) -> 
         read, why = None, "no way to hypervisors is configured here"
         if wanted and _configured(config):
             try:
-                read = stack.enter_context(_reading(config))
+                read, _ = stack.enter_context(_reading(config))
             except ConfigError as problem:
                 why = problem.message
         yield Watch(config, dict(looks), read, why)
@@ -200,7 +211,7 @@ def looked(
 
 def of_snapshot(folder: Path, manifest: Manifest, checks: Mapping[str, Check], rows: FoundRows) -> dict[str, HostLook]:
     """What a snapshot has of the hypervisors, as far as it concerns these findings; {} if it has none."""
-    sources = [one for one in manifest.sources if service_of_source(one.database) == SERVICE]
+    sources = [one for one in manifest.sources if service_of_source(one.database) == SERVICE and not one.about]
     names = concerned(checks, rows)
     if not sources or not names:
         return {}
@@ -279,4 +290,10 @@ def _domain(row: Mapping[str, Any], disks: list[dict[str, Any]], nics: list[dict
     )
 
 
-READER = Reader(service=SERVICE, configured=_configured, opened=_opened)
+READER = Reader(
+    service=SERVICE,
+    configured=_configured,
+    opened=_opened,
+    lacks=_lacks,
+    remedy='let commands be run on hosts: [hosts] transport = "ssh"',
+)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from stackmend.drivers.hosts.domains import STATES, defined
 from stackmend.drivers.hosts.words import last_line
@@ -21,18 +22,29 @@ _REASON = re.compile(r"paused \((.*)\)")
 _LINE = re.compile(r"^([^:]+):\s*(.*)$", re.MULTILINE)
 
 
+#: texts that the script says of each domain, and the one that ends them
+PARTS, END = 3, "end"
+
+
 def domains(hosts: Hosts, host: str, limit: float) -> list[Domain]:
     """Every domain of a host, running or not; SourceError unless all were read within ``limit`` seconds."""
     done = hosts.run(host, ("sh", "-c", script("domains"), "stackmend"), limit=limit)
     parts = done.out.decode(errors="replace").split("\0")
-    if done.code != 0 or parts[-2:] != ["end", ""]:
-        why = last_line(done.err) or f"exit code {done.code}"
-        raise SourceError(
-            f"virsh of {host} does not answer: {why}",
-            f"Try 'virsh --readonly --connect qemu:///system list' on {host}.",
-        )
+    if done.code != 0 or parts[-2:] != [END, ""]:
+        raise SourceError(*silent(host, last_line(done.err) or f"exit code {done.code}"))
+    return parsed(host, parts[:-2])
+
+
+def silent(host: str, why: str) -> tuple[str, str]:
+    """What to say of a host whose domains could not be read, and a hint."""
+    hint = f"Try 'virsh --readonly --connect qemu:///system list' on {host}."
+    return f"virsh of {host} does not answer: {why}", hint
+
+
+def parsed(host: str, parts: Sequence[str]) -> list[Domain]:
+    """The domains in what the script said, by uuid; SourceError if it is not understood."""
     try:
-        found = [_domain(*three) for three in zip(parts[:-2:3], parts[1:-2:3], parts[2:-2:3], strict=True)]
+        found = [_domain(*three) for three in zip(*(parts[at::PARTS] for at in range(PARTS)), strict=True)]
     except (ValueError, KeyError) as problem:
         raise SourceError(f"virsh of {host} answers what is not understood: {problem}") from None
     return sorted(found, key=lambda domain: domain.uuid)

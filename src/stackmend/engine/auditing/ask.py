@@ -115,16 +115,16 @@ def _beside(check: Check, manifest: Manifest) -> Readiness:
     """Whether what the check needs outside the databases was read; the sources that were not are named."""
     reasons = []
     for service in sorted(outside_services(check.needed)):
+        own = of_service(service) & check.needed
         sources = [
             source
             for source in manifest.sources
-            if service_of_source(source.database) == service and (not source.about or check.needed & {*source.about})
+            if service_of_source(source.database) == service and (not source.about or own & {*source.about})
         ]
         failed = [source for source in sources if source.error or source.doubt]
         if len(failed) == len(sources):
             why = "; ".join(source.trouble for source in failed[:_SHOWN]) or "it was not asked for"
-            own = ", ".join(sorted(of_service(service) & check.needed))
-            return Readiness(False, False, f"nothing of {own} was read: {why}")
+            return Readiness(False, False, f"nothing of {', '.join(sorted(own))} was read: {why}")
         reasons += [source.trouble for source in failed[:_SHOWN]]
         if more := [source.called for source in failed[_SHOWN:]]:
             reasons.append(f"nor could {', '.join(more)}")

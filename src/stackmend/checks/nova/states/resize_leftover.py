@@ -9,9 +9,10 @@ migration of the server is in progress, and no resize awaits its confirmation. T
 * `flavors`: the old or the new flavor of a resize, and perhaps a context;
 * `failed`: either of them, and the server is in ERROR.
 
-This is what the rows show. What such a move leaves on hosts (the directory `<server>_resize`, a snapshot `nova-resize`
-in Ceph, a guest that is still defined on the former host) is not looked for here; the allocation of the migration in
-Placement is found by `allocation-orphan`.
+This is what the rows show. What such a move leaves on hosts is found by others: the directory `<server>_resize` by
+`resize-disk-leftover` and `instance-dir-orphan`, a guest that is still defined on the former host by `domain-undead`,
+the allocation of the migration in Placement by `allocation-orphan`. Nobody looks for a snapshot `nova-resize` in
+Ceph.
 
 ## Why it matters
 While another migration of the server is in progress, nova-compute compares it with the context, sets it to `error`,
