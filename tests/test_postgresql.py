@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cloud of the last release that runs on PostgreSQL: clean if healthy, every fault is found, nothing is written."""
+"""A cloud of the last release that runs on PostgreSQL: clean if healthy, every fault is found, mended, taken back."""
 
 from __future__ import annotations
 
@@ -100,11 +100,7 @@ def test_no_row_is_planned_to_be_changed(stage: Stage, capsys: pytest.CaptureFix
     assert stage.cloud.dump() == before
 
 
-@pytest.mark.parametrize("cases", crowds()[:1], ids=lambda cases: f"{len(cases)}_cases")
-def test_everything_broken_at_once_is_found(stage: Stage, cases: list[Case]) -> None:
-    """All plants among all look-alikes: each is found once, and nothing else."""
-    crowd = Crowd(stage, cases, healthy())
-    planted = crowd.refused | crowd.mended
-
-    report = crowd.audit("found on PostgreSQL", planted)
-    assert {finding.check for finding in report.findings} >= {case.check for case in planted}
+@pytest.mark.parametrize("cases", crowds(), ids=lambda cases: f"{len(cases)}_cases")
+def test_everything_broken_at_once(stage: Stage, cases: list[Case]) -> None:
+    """All plants among all look-alikes: found, mended, clean, nothing the second time, undone to the byte."""
+    Crowd(stage, cases, healthy()).go_through()
