@@ -35,14 +35,16 @@ def stage(many: Stage) -> Stage:
     return many
 
 
-def test_a_healthy_cloud_is_clean(stage: Stage) -> None:
-    """Every check has an answer and finds nothing; the release is known in every database."""
+def test_a_healthy_cloud_is_clean(stage: Stage, postgresql: PostgreSQL) -> None:
+    """Every check has an answer and finds nothing, every statement is understood, each database's release is known."""
     report = stage.audit()
 
     assert report.incomplete == {}
     assert report.findings == report.young == ()
     assert all(ON_POSTGRESQL in source.releases for source in report.manifest.sources)
     assert {source.database for source in report.manifest.sources} == set(stage.cloud.databases)
+    # what proves a source wrong may go unasked without a word
+    assert "ERROR" not in (postgresql.folder / "server.log").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ _VARIABLES: Mapping[str, tuple[str, str]] = {
     "client_encoding": ("'UTF8'", "UTF8"),
     "standard_conforming_strings": ("on", "on"),
     "bytea_output": ("hex", "hex"),
-    "extra_float_digits": ("1", "1"),  # all digits of a number
+    "extra_float_digits": ("3", "3"),  # all digits of a number, also before release 12
     # rows that a policy hides would look missing: the server refuses the statement instead
     "row_security": ("off", "off"),
 }
