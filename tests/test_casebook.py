@@ -119,7 +119,7 @@ class Land:
         toml = self.folder / f"{name}.toml"
         toml.write_text(cloud.toml(), encoding="utf-8")
         with closing(cloud), ExitStack() as stack:
-            if isinstance(self.server, MariaDB):
+            if self.server:
                 toml = stack.enter_context(granted(cloud, self.server, self.folder, name)).toml
             yield Stage(cloud, load(str(toml)), frozenset(contradictions(cloud)))
 

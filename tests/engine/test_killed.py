@@ -19,13 +19,12 @@ from stackmend.engine.running.lanes import last_entries
 from stackmend.model.errors import Exit
 from stackmend.model.journal import RunState
 from stackmend.model.step import BumpRow, StepState
-from stackmend_lab.mariadb import MariaDB
 
 from ..support.damaged_cloud import Ground, Mortal, damaged, ground, unasked
 
 Dump = dict[tuple[str, str], list[str]]
 #: of the moments at which a run can die, so many are left out where it takes long
-EVERY = {"sqlite": 1, "mariadb": 7}
+EVERY = {"sqlite": 1, "mariadb": 7, "postgresql": 29}
 
 
 class Landscape:
@@ -65,13 +64,13 @@ class Landscape:
         return str(result["run"])
 
 
-@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+@pytest.fixture(scope="module", params=list(EVERY))
 def land(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mortal: Mortal
 ) -> Iterator[Landscape]:
     """One for each kind of database."""
     folder: Path = tmp_path_factory.mktemp("killed")
-    server: MariaDB | None = request.getfixturevalue("mariadb") if request.param == "mariadb" else None
+    server = None if request.param == "sqlite" else request.getfixturevalue(request.param)
     prefix = {"prefix": "killed_"} if server else {}
     with ground(server, folder, mortal, **prefix) as here:
         yield Landscape(here, EVERY[request.param])

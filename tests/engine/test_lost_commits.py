@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.cut_wire import Wire, wire
+import sqlalchemy as sa
+from tests.support.cut_wire import PostgreSQLWire, Wire, wire
 
 from stackmend.app import runs
 from stackmend.app.session import CloudSession
@@ -21,9 +22,9 @@ from stackmend.model.errors import Exit
 from stackmend.model.journal import JournalEntry, RunState
 from stackmend.model.plan import Plan, save
 from stackmend.model.step import ExpectNone, ExpectRow, StepState, UpdateRow
-from stackmend_lab.mariadb import MariaDB
 
 from ..support.damaged_cloud import Ground, made
+from ..support.other_sessions import others_of
 
 ATTRIBUTES = {"database": "neutron", "table": "standardattributes"}
 
@@ -43,11 +44,12 @@ def reads(here: Ground, step: UpdateRow) -> Any:
 
 
 @pytest.fixture
-def cut(on_mariadb: Ground, mariadb: MariaDB) -> Iterator[tuple[Ground, Wire, Config]]:
+def cut(on_server: Ground) -> Iterator[tuple[Ground, Wire, Config]]:
     """The cloud, and the writer's wire to it."""
-    here = on_mariadb
-    with wire(mariadb.port) as made_wire:
-        text = here.toml.read_text(encoding="utf-8").replace(f":{mariadb.port}/", f":{made_wire.port}/")
+    here, url = on_server, sa.make_url(on_server.cloud.databases["neutron"])
+    assert url.port
+    with wire(url.port, PostgreSQLWire if url.get_backend_name() == "postgresql" else Wire) as made_wire:
+        text = here.toml.read_text(encoding="utf-8").replace(f":{url.port}/", f":{made_wire.port}/")
         file = here.folder / "wired.toml"
         file.write_text(text, encoding="utf-8")
         yield here, made_wire, load(str(file))
@@ -87,17 +89,30 @@ def test_a_commit_whose_answer_was_lost_is_found_done(cut: tuple[Ground, Wire, C
     assert runs.undo(config, result.run).exit is Exit.CLEAN
 
 
-@pytest.mark.attack("cuts the connection at COMMIT, and the server is not reachable afterwards")
-@pytest.mark.parametrize("how", ["before", "after"])
-def test_what_cannot_be_asked_stays_in_doubt(cut: tuple[Ground, Wire, Config], mariadb: MariaDB, how: str) -> None:
-    """Exit 6; resume while it is away leaves it so, and settles it when the server is back."""
+@pytest.mark.attack("kills the writer's session when its COMMIT is on the way")
+def test_a_session_that_is_killed_at_commit_is_in_doubt_until_resumed(cut: tuple[Ground, Wire, Config]) -> None:
+    """Whatever the server says of its end: it may have committed before it said so."""
     here, line, config = cut
     step = change(here)
+    line.cut, line.then = "held", others_of(here.cloud).kill
+    result = runs.apply(config, same_cloud(made(here, [step]), config))
+    assert (result.exit, result.in_doubt, result.failed) == (Exit.IN_DOUBT, 1, 0)
+    assert reads(here, step) == step.before["description"]
+    again = runs.resume(config, result.run)
+    assert (again.exit, again.done, reads(here, step)) == (Exit.REPAIRED, 1, "new 0")
+
+
+@pytest.mark.attack("cuts the connection at COMMIT, and the server is not reachable afterwards")
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_what_cannot_be_asked_stays_in_doubt(cut: tuple[Ground, Wire, Config], how: str) -> None:
+    """Exit 6; resume while it is away leaves it so, and settles it when the server is back."""
+    here, line, config = cut
+    step, port = change(here), line.to
     line.cut = how
     line.then = lambda: setattr(line, "to", 1)
     result = runs.apply(config, same_cloud(made(here, [step]), config))
     assert (result.exit, result.in_doubt) == (Exit.IN_DOUBT, 1)
-    line.to = mariadb.port
+    line.to = port
     again = runs.resume(config, result.run)
     assert (again.exit, again.done, reads(here, step)) == (Exit.REPAIRED, 1, "new 0")
 
@@ -136,9 +151,9 @@ def revive(here: Ground, uuid: str) -> None:
 
 @pytest.mark.attack("brings a server to life between the look at it and the commit in another database")
 @pytest.mark.parametrize("absent", [True, False])
-def test_a_server_that_comes_to_life_meanwhile_keeps_its_port(on_mariadb: Ground, absent: bool) -> None:
+def test_a_server_that_comes_to_life_meanwhile_keeps_its_port(on_server: Ground, absent: bool) -> None:
     """It waits for our commit, for its row (or its absence) is locked; then the look after it takes all back."""
-    here = on_mariadb
+    here = on_server
     uuid, steps = guarded(here, absent=absent)
     step = steps[-1]
     began = threading.Event()
@@ -239,8 +254,12 @@ def test_the_look_after_the_commit_takes_it_back(cut: tuple[Ground, Wire, Config
 
 def unlocked(here: Ground, uuid: str) -> None:
     """Every other transaction loses its connection and so its locks, as in a cluster; then the server lives."""
-    sql = "SELECT trx_mysql_thread_id AS id FROM information_schema.innodb_trx WHERE trx_rows_modified = 0"
-    for row in here.cloud.rows("neutron", sql):
-        here.cloud.execute("neutron", f"KILL {row['id']}")
+    if here.cloud.databases["neutron"].startswith("postgresql"):
+        sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND datname <> :d"
+        here.cloud.rows("neutron", sql, {"d": sa.make_url(here.cloud.databases["neutron"]).database})
+    else:
+        sql = "SELECT trx_mysql_thread_id AS id FROM information_schema.innodb_trx WHERE trx_rows_modified = 0"
+        for row in here.cloud.rows("neutron", sql):
+            here.cloud.execute("neutron", f"KILL {row['id']}")
     time.sleep(0.2)
     revive(here, uuid)

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 _COM_QUERY = 3
+#: the version of PostgreSQL's protocol in the packet that begins a session; others ask for encryption
+_SESSION = b"\0\3"
 #: offset of the account in a client's response to the greeting: after the packet's header, capabilities, and a filler
 _ACCOUNT_AT = 36
 
@@ -80,8 +82,7 @@ class Wire:
 
     def _forth(self, client: socket.socket, server: socket.socket) -> None:
         wrote = False
-        while packet := _packet(client):
-            query = packet[5:].upper() if packet[4:5] == bytes([_COM_QUERY]) else b""
+        for packet, query in self._packets(client):
             wrote = wrote or query.startswith((b"UPDATE", b"INSERT", b"DELETE"))
             if self.cut == "held" and wrote and query.startswith(self.at):
                 self.cut = ""
@@ -90,6 +91,11 @@ class Wire:
                 self._cut(packet, client, server)
                 return
             server.sendall(packet)
+
+    def _packets(self, client: socket.socket) -> Iterator[tuple[bytes, bytes]]:
+        """Each packet of the client, and its query in capitals, or nothing."""
+        while packet := _packet(client):
+            yield packet, packet[5:].upper() if packet[4:5] == bytes([_COM_QUERY]) else b""
 
     def _cut(self, packet: bytes, client: socket.socket, server: socket.socket) -> None:
         how, self.cut = self.cut, ""
@@ -102,6 +108,18 @@ class Wire:
         self.then()
         if how == "before":
             _close(server)
+
+
+class PostgreSQLWire(Wire):
+    """The same on PostgreSQL, whose packets begin with their kind, but for those before the session is one."""
+
+    def _packets(self, client: socket.socket) -> Iterator[tuple[bytes, bytes]]:
+        begun = False
+        while head := _exactly(client, 5 if begun else 8):
+            size = int.from_bytes(head[1:5] if begun else head[:4], "big") + (1 if begun else 0)
+            packet = head + _exactly(client, size - len(head))
+            yield packet, packet[5:].upper() if begun and head[:1] == b"Q" else b""
+            begun = begun or head[4:6] == _SESSION
 
 
 def _packet(source: socket.socket) -> bytes:
@@ -134,9 +152,9 @@ def _close(*sockets: Any) -> None:
 
 
 @contextmanager
-def wire(port: int) -> Iterator[Wire]:
+def wire(port: int, kind: type[Wire] = Wire) -> Iterator[Wire]:
     """A relay to that port, closed at the end."""
-    made = Wire(port)
+    made = kind(port)
     try:
         yield made
     finally:

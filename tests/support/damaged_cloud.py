@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stackmend.app import audits, plans
 from stackmend.app.session import CloudSession
@@ -27,7 +27,11 @@ from stackmend_lab.plants.neutron import extra_ports_on_server, port_without_ser
 from stackmend_lab.plants.nova import info_cache_row_missing_or_deleted, server_deleted_incompletely
 from stackmend_lab.plants.placement import allocation_orphan
 
+from .other_sessions import ON_POSTGRESQL
 from .planning import plan_for
+
+if TYPE_CHECKING:
+    from stackmend_lab.postgresql import PostgreSQL
 
 #: damage whose repairs take steps of every kind, on several databases, several of them in one transaction
 DAMAGE: tuple[Callable[[Cloud], Any], ...] = (
@@ -44,6 +48,8 @@ DAMAGE: tuple[Callable[[Cloud], Any], ...] = (
 )
 #: the value of a secret column of a purged server
 SECRET = "hunter2-Geheimnis-der-Platte"
+
+_COUNTING = "SELECT setval(pg_get_serial_sequence('{0}', 'id'), COALESCE(max(id), 1), count(*) > 0) FROM {0}"
 
 
 class Mortal:
@@ -91,6 +97,7 @@ class Ground:
     folder: Path
     die: Mortal
     numbered: set[tuple[str, str]] = field(default_factory=set)  #: tables whose ids the server assigns
+    counting: str = "ALTER TABLE {} AUTO_INCREMENT = 1"  #: lets it begin after the last one
 
     @property
     def toml(self) -> Path:
@@ -110,7 +117,7 @@ class Ground:
         """Restore the saved rows, an empty journal, and the id counters."""
         self.cloud.restore()
         for database, table in self.numbered:
-            self.cloud.execute(database, f"ALTER TABLE {table} AUTO_INCREMENT = 1")
+            self.cloud.execute(database, self.counting.format(table))
         self.forget()
 
     def run(self, do: str, what: str | Path, **order: Any) -> dict[str, Any]:
@@ -144,12 +151,15 @@ class Ground:
 
 
 @contextmanager
-def ground(target: MariaDB | None, folder: Path, die: Mortal, **options: Any) -> Iterator[Ground]:
+def ground(target: MariaDB | PostgreSQL | None, folder: Path, die: Mortal, **options: Any) -> Iterator[Ground]:
     """A small healthy cloud, saved."""
+    is_postgresql = not isinstance(target, MariaDB | None)
+    if is_postgresql:
+        options = {"release": ON_POSTGRESQL, **options}
     cloud = build(target or folder / "cloud", **{"servers": 100, "seed": 21, **options})
     (folder / "stackmend.toml").write_text(cloud.toml(same_account=True), encoding="utf-8")
     cloud.save()
-    yield Ground(cloud, folder, die)
+    yield Ground(cloud, folder, die, **({"counting": _COUNTING} if is_postgresql else {}))
     cloud.close()
 
 

@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stackmend.app.privileges import grants as rights
 from stackmend.config.settings import Config, load
 from stackmend.drivers.database.urls import parsed
 from stackmend_lab.cloud import Cloud
 from stackmend_lab.mariadb import MariaDB
+
+if TYPE_CHECKING:
+    from stackmend_lab.postgresql import PostgreSQL
 
 #: where accounts of tests connect from
 HOST = "127.0.0.1"
@@ -24,7 +28,7 @@ class Granted:
     """A cloud whose accounts have exactly the printed grants."""
 
     cloud: Cloud
-    server: MariaDB
+    server: MariaDB | PostgreSQL
     grants: tuple[rights.Grant, ...]
     toml: Path  #: a configuration with these accounts
     reader: str
@@ -40,7 +44,7 @@ class Granted:
 
 
 @contextmanager
-def granted(cloud: Cloud, server: MariaDB, folder: Path, name: str) -> Iterator[Granted]:
+def granted(cloud: Cloud, server: MariaDB | PostgreSQL, folder: Path, name: str) -> Iterator[Granted]:
     """Give two accounts, whose names begin so, the statements by hand; they are dropped at the end."""
     reader, writer = f"{name}_reader", f"{name}_writer"
     root = folder / f"{name}_root.toml"
@@ -48,8 +52,10 @@ def granted(cloud: Cloud, server: MariaDB, folder: Path, name: str) -> Iterator[
     found = rights.grants(load(str(root)), reader, writer, HOST)
     assert found.unread == {}
     for account in (reader, writer):
-        server.account(account, PASSWORD, "USAGE ON *.*")
-    server.run("\n".join(one.statement for one in found.grants))
+        server.account(account, PASSWORD)
+    for database, url in cloud.databases.items():
+        given = [one.statement for one in found.grants if one.database == database]
+        server.run("\n".join(given), str(parsed(url).database))
     text = cloud.toml()
     for url in cloud.databases.values():
         text = text.replace(url, server.url(str(parsed(url).database), (reader, PASSWORD)))
@@ -61,4 +67,5 @@ def granted(cloud: Cloud, server: MariaDB, folder: Path, name: str) -> Iterator[
     try:
         yield Granted(cloud, server, found.grants, toml, reader)
     finally:
-        server.run("".join(f"DROP USER '{account}'@'{HOST}';" for account in (reader, writer)))
+        for account in (reader, writer):
+            server.drop_account(account)

@@ -142,12 +142,16 @@ class MariaDB:
         """Create an empty database; without ``charset`` with the server's default, as in installation guides."""
         self.run(f"CREATE DATABASE `{database}`" + (f" CHARACTER SET {charset}" if charset else ""))
 
-    def account(self, name: str, password: str, grants: str, option: str = "") -> None:
+    def account(self, name: str, password: str, grants: str = "USAGE ON *.*", option: str = "") -> None:
         """Create an account for TCP; ``grants`` such as ``SELECT ON nova.*``."""
         self.run(
             f"CREATE OR REPLACE USER '{name}'@'127.0.0.1' IDENTIFIED BY '{password}';"
             f"GRANT {grants} TO '{name}'@'127.0.0.1'{option}"
         )
+
+    def drop_account(self, name: str) -> None:
+        """Drop an account for TCP."""
+        self.run(f"DROP USER '{name}'@'127.0.0.1'")
 
     def url(self, database: str, account: tuple[str, str] | None = None) -> str:
         """SQLAlchemy URL of a database over TCP."""

@@ -150,6 +150,14 @@ class PostgreSQL:
         """Create an account that can connect, and has no privilege on a table."""
         self.run(f"CREATE ROLE \"{name}\" LOGIN PASSWORD '{password}'")
 
+    def drop_account(self, name: str) -> None:
+        """Drop an account with its privileges, which each database has of its own."""
+        with closing(self.connect()) as connection:
+            databases = connection.execute("SELECT datname FROM pg_database WHERE datallowconn").fetchall()
+        for (database,) in databases:
+            self.run(f'DROP OWNED BY "{name}"', database)
+        self.run(f'DROP ROLE "{name}"')
+
     def url(self, database: str, account: tuple[str, str] | None = None) -> str:
         """SQLAlchemy URL of a database over TCP, as services have it."""
         name, password = account or self._account

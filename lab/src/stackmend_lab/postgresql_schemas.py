@@ -27,10 +27,8 @@ _TYPES = {
     "blob": "bytea",
     "date": "date",
 }
-#: columns of Nova's that hold an address
-_ADDRESSES = frozenset({
-    "access_ip_v4", "access_ip_v6", "host_ip",
-})  # fmt: skip
+#: types of columns of Nova's that hold an address or a network
+_ADDRESSES = frozenset({"varchar(39)", "varchar(43)"})
 
 
 def statements(service: str, release: str) -> Iterator[str]:
@@ -76,7 +74,7 @@ def _column(service: str, table: str, name: str, spec: dict[str, Any]) -> str:
     kind = spec["type"].split("(")[0]
     if spec.get("auto"):
         parts = [f'"{name}"', "bigserial" if kind == "bigint" else "serial"]
-    elif service == "nova" and name in _ADDRESSES:
+    elif service == "nova" and spec["type"] in _ADDRESSES:
         parts = [f'"{name}"', "inet"]
     elif kind == "enum":
         parts = [f'"{name}"', f'"{_enum(table, name)}"']

@@ -13,7 +13,6 @@ from stackmend.app.session import CloudSession, no_progress, utcnow
 from stackmend.app.snapshots import services_of
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
-from stackmend.drivers.database.dialects import refuse_rows
 from stackmend.drivers.database.live import LiveDatabases
 from stackmend.drivers.journal import signing
 from stackmend.engine.planning.planner import Planner, PlanOptions
@@ -26,7 +25,7 @@ from stackmend.model.sight import HostLook
 from stackmend.report.words import listed
 from stackmend.tables.outside.hosts import SERVICE
 
-__all__ = ["Filed", "load", "permit_rows", "read", "repair_plan", "request", "save", "write"]
+__all__ = ["Filed", "load", "read", "repair_plan", "request", "save", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +126,7 @@ def request(
         return _planner(session, live, wishes, why).request(repair, arguments)
 
 
-def permit_rows(config: Config) -> None:
-    """ConfigError, naming a database, if rows cannot be changed in all of them."""
-    refuse_rows({**config.cells, **config.databases})
-
-
 def _wishes(config: Config, via: str, allow_db: bool, max_rows: int | None) -> PlanOptions:
-    if allow_db:
-        permit_rows(config)
     limits: Limits = config.limits if max_rows is None else replace(config.limits, max_rows=max_rows)
     return PlanOptions(via=via, allow_db=allow_db, limits=limits)
 

@@ -19,7 +19,6 @@ from stackmend.app.session import CloudSession, has_api, no_progress, utcnow
 from stackmend.config.settings import Config
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe
-from stackmend.drivers.database.dialects import refuse_rows
 from stackmend.drivers.journal.lease import Heartbeat, stamp
 from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.drivers.writing.seal import Sealer
@@ -93,7 +92,6 @@ def apply(
         return RunResult(run="", done=0, stale=0, failed=0, in_doubt=0, exit=Exit.CLEAN)
     left = plan.unconsented(accept)
     actions = tuple(action for action in plan.runnable if action not in left)
-    refuse_rows(readers.databases.addresses, (step for action in actions for step in action.steps))
     record = _record(readers, "apply", plan.id, sha256, plan.limits)
     again = Replanning(config, readers, plan) if filed and not plan.workflow else None
     with _tools(config, readers, progress, make_journal, observer) as tools:

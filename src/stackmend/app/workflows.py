@@ -12,7 +12,6 @@ from stackmend.app.dangers import dangers
 from stackmend.app.session import CloudSession, no_progress, utcnow
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
-from stackmend.drivers.database.dialects import refuse_rows
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.planning import workflow_planner
 from stackmend.engine.planning.planner import Arguments
@@ -62,7 +61,7 @@ def plan(
             repairs=catalogue.repairs(),
             findings=findings,
         )
-        made = workflow_planner.plan(
+        return workflow_planner.plan(
             workflow,
             arguments,
             sight,
@@ -77,5 +76,3 @@ def plan(
             describe=describe,
             waits=waits,
         )
-        refuse_rows(session.databases.addresses, (step for action in made.actions for step in action.steps))
-        return made

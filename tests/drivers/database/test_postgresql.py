@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PostgreSQL: it is read and never changed, values are as on other servers, and what is wrong has a name."""
+"""PostgreSQL: what reads changes nothing, values are as on other servers, and what is wrong has a name."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from dataclasses import replace
 
 import pytest
 
-from stackmend.drivers.database.dialects import Address, Connection, dialect_of, refuse_rows
+from stackmend.drivers.database.dialects import Address, Connection, dialect_of
+from stackmend.drivers.database.transactions import Lost, commit
 from stackmend.drivers.snapshot.decode import NULL, SEPARATOR, packed
 from stackmend.drivers.writing.seal import Sealer
 from stackmend.drivers.writing.writer import DatabaseWriter
-from stackmend.model.errors import ConfigError, SilentError, SourceError
+from stackmend.model.errors import SilentError, SourceError
 from stackmend.model.protocols import Reference
-from stackmend.model.step import ExpectRow, StepState, UpdateRow
+from stackmend.model.step import StepState, UpdateRow
 from stackmend.model.writer import Group
 from stackmend.tables import Column, ColumnType
 from stackmend_lab.postgresql import PostgreSQL
@@ -72,7 +73,6 @@ def test_an_address_names_one_database() -> None:
     assert one.server != other.server
 
 
-@pytest.mark.parametrize("write", [False, True])
 @pytest.mark.parametrize(
     "statement",
     [
@@ -84,10 +84,10 @@ def test_an_address_names_one_database() -> None:
         "SELECT id FROM parent FOR UPDATE",
     ],
 )
-def test_no_session_changes_anything(address: Address, statement: str, write: bool) -> None:
-    """The server refuses it, whatever the account may do, also on the session of the account that writes elsewhere."""
+def test_no_reading_session_changes_anything(address: Address, statement: str) -> None:
+    """The server refuses it, whatever the account may do."""
     dialect = dialect_of(address)
-    with closing(dialect.connect(address, write=write)) as connection:
+    with closing(dialect.connect(address)) as connection:
         dialect.begin_write(connection)
         with pytest.raises(SourceError, match=r"read-only transaction \(25006\)"):
             dialect.select(connection, statement)
@@ -263,26 +263,127 @@ def test_how_busy_the_server_is(address: Address, session: Connection) -> None:
     assert (load.lag, load.history, load.apart) == (None, None, "")
 
 
-def test_guards_are_read_and_rows_are_not_written(address: Address, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What guards a call of an API is read; a change of a row fails by name, and nothing is changed."""
-    here = {"neutron": address}
-    writer = DatabaseWriter(here, {}, Sealer(tmp_path_factory.mktemp("seal") / "key"))
-    guard = ExpectRow(database="neutron", table="parent", pk={"id": 1}, expect={"name": "one"})
-    wrong = replace(guard, expect={"name": "two"})
-    change = UpdateRow(database="neutron", table="parent", pk={"id": 1}, before={"name": "one"}, after={"name": "x"})
-    with closing(writer):
-        found = [
-            result
-            for step in (guard, wrong, change)
-            for result in writer.write([Group(0, "neutron", (step,), (0,))], lambda _entries: None)
-        ]
+@pytest.fixture
+def writing(address: Address) -> Iterator[Connection]:
+    """A writing session."""
+    with closing(dialect_of(address).connect(address, write=True)) as connection:
+        yield connection
 
-    assert [one.state for one in found] == [StepState.DONE, StepState.STALE, StepState.FAILED]
-    assert "rows of database neutron are only read" in found[2].note
-    refuse_rows(here, [guard])
-    with pytest.raises(ConfigError, match="database neutron is on PostgreSQL, where stackmend only reads") as raised:
-        refuse_rows(here, [guard, change])
-    assert "--allow-db" in raised.value.hint
+
+def test_a_writing_session_has_settings_of_its_own(address: Address, writing: Connection) -> None:
+    """It waits shortly for locks, holds none for long in silence, and sees what is committed before each statement."""
+    dialect = dialect_of(address)
+    names = ("transaction_isolation", "transaction_read_only", "lock_timeout", "idle_in_transaction_session_timeout")
+    dialect.begin_write(writing)
+
+    assert [dialect.select(writing, f"SHOW {name}")[0][0] for name in names] == ["read committed", "off", "2s", "1min"]
+    assert dialect.select(writing, "SHOW synchronous_commit") == [("on",)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [("session_replication_role = replica", "session_replication_role = 'replica'"), ("lock_timeout = '7ms'", "")],
+)
+def test_what_an_account_is_given_is_looked_at(
+    address: Address, postgresql: PostgreSQL, setting: str, said: str
+) -> None:
+    """Where foreign keys are not enforced nothing is written; a shorter patience stays as it is."""
+    dialect, name = dialect_of(address), setting.partition(" ")[0]
+    postgresql.run(f'ALTER ROLE "dialect" SET {setting}')
+    try:
+        if said:
+            with pytest.raises(SourceError, match=said):
+                dialect.connect(address, write=True)
+            dialect.connect(address).close()
+        else:
+            with closing(dialect.connect(address, write=True)) as connection:
+                assert dialect.select(connection, "SHOW lock_timeout") == [("7ms",)]
+    finally:
+        postgresql.run(f'ALTER ROLE "dialect" RESET {name}')
+
+
+def test_a_commit_of_what_has_failed_is_no_commit(address: Address, writing: Connection) -> None:
+    """The server answers ROLLBACK, and no error: it is told as what it is."""
+    dialect = dialect_of(address)
+    dialect.begin_write(writing)
+    dialect.select(writing, "UPDATE parent SET name = 'lost' WHERE id = 1")
+    with pytest.raises(SourceError):
+        dialect.select(writing, "SELECT 1 / 0")
+    with pytest.raises(Lost):
+        commit(writing, "database dialects")
+
+    dialect.begin_write(writing)
+    assert dialect.select(writing, "SELECT name FROM parent WHERE id = 1") == [("one",)]
+
+
+def test_another_session_is_noticed(address: Address, writing: Connection) -> None:
+    """A pooler that keeps transactions, and not sessions, would lose what was set: nothing is written then."""
+    writing.pid += 1  # type: ignore[attr-defined]
+    with pytest.raises(SourceError, match="its session is another one by now") as raised:
+        dialect_of(address).begin_write(writing)
+
+    assert "a pooler that keeps sessions" in raised.value.hint
+
+
+@pytest.mark.parametrize("extra", ["trigger", "rule"])
+def test_a_table_that_does_more_than_it_is_told_is_known(
+    address: Address, postgresql: PostgreSQL, session: Connection, extra: str
+) -> None:
+    """Triggers, and rules, which do the same."""
+    made = {
+        "trigger": "CREATE TRIGGER one BEFORE UPDATE ON extra EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "rule": "CREATE RULE one AS ON DELETE TO extra DO INSTEAD NOTHING",
+    }
+    each = made[extra].replace("EXECUTE", "FOR EACH ROW EXECUTE")
+    postgresql.run(f"CREATE TABLE extra (id integer); {each}", "dialects")
+    try:
+        assert dialect_of(address).triggers(session) == {"extra"}
+    finally:
+        postgresql.run("DROP TABLE extra", "dialects")
+
+
+def test_rows_of_every_type_are_written_and_given_back(
+    address: Address, writing: Connection, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A statement for many different rows knows the types of its columns; another one gives back the very values."""
+    dialect, rows = dialect_of(address), 8
+    names = ("flag", "share", "at", "place", "state", "raw", "text")
+    values = [
+        (
+            n % 2,
+            n + 0.1,
+            f"2026-11-30 16:05:0{n}.25",
+            f"10.0.0.{n}",
+            ("up", "down", None)[n % 3],
+            bytes([0, n]),
+            f"\\x{n}'%",
+        )
+        for n in range(rows)
+    ]
+    sql = f"SELECT {', '.join(names)} FROM kinds WHERE id >= 100 ORDER BY id"
+    for number in range(rows):
+        dialect.select(writing, "INSERT INTO kinds (id) VALUES (%s)", [100 + number])
+    commit(writing, "database dialects")
+    nothing = dict.fromkeys(names)
+    pairs = [(nothing, dict(zip(names, row, strict=True))) for row in values]
+    writer = DatabaseWriter({"neutron": address}, {}, Sealer(tmp_path_factory.mktemp("seal") / "key"))
+    try:
+        for turn in (pairs, [(after, before) for before, after in pairs]):
+            steps = [
+                UpdateRow(database="neutron", table="kinds", pk={"id": 100 + n}, before=before, after=after)
+                for n, (before, after) in enumerate(turn)
+            ]
+            groups = [Group(n, "neutron", (step,), (n,)) for n, step in enumerate(steps)]
+            found = writer.write(groups, lambda _entries: None)
+            assert [(one.state, one.note) for one in found] == [(StepState.DONE, "")] * rows
+            left = [tuple(after[name] for name in names) for _, after in turn]
+            assert dialect.select(writing, sql) == left
+            assert [one.state for one in writer.write(groups, lambda _entries: None)] == [StepState.STALE] * rows
+            writing.rollback()
+    finally:
+        writer.close()
+        dialect.select(writing, "DELETE FROM kinds WHERE id >= 100")
+        commit(writing, "database dialects")
 
 
 def test_the_driver_is_optional(address: Address) -> None:

@@ -27,6 +27,7 @@ from stackmend.tables.marks import VERSIONS
 READER, WRITER = "reader", "writer"
 #: the reader of replicas: only whole tables are read there
 REPLICA = "reader of the replica"
+_VERSIONED = frozenset(table for table, _ in VERSIONS)
 _READ, _CHANGE = ("SELECT",), ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
@@ -61,8 +62,8 @@ class Rights:
     unread: Mapping[str, str]
 
 
-def needed(database: str, known: Mapping[str, TableInfo], role: str) -> list[Need]:
-    """What a role needs in a database that has these tables, by table."""
+def needed(database: str, known: Mapping[str, TableInfo], role: str, to_lock: tuple[str, ...] = ()) -> list[Need]:
+    """What a role needs in a database that has these tables, by table; ``to_lock`` as of the dialect."""
     service = "nova" if database.startswith(CELL) else database
     changed = _changed(service, known)
     collected = _collected(service)
@@ -79,7 +80,8 @@ def needed(database: str, known: Mapping[str, TableInfo], role: str) -> list[Nee
             wanted = {*wanted, *collected.get(table, ())}
         columns = tuple(sorted(every & {*wanted}))
         if columns:
-            found.append(Need(table, verbs, columns, len(columns) == len(every)))
+            locked = to_lock if role == WRITER and verbs is _READ and table not in _VERSIONED else ()
+            found.append(Need(table, verbs + locked, columns, len(columns) == len(every)))
     return found
 
 
@@ -117,8 +119,7 @@ def grants(config: Config, reader: str, writer: str, host: str) -> Rights:
                 continue
             dialect = dialect_of(address)
             for role, account in accounts.items():
-                if role == READER or dialect.writes:
-                    found += _of_database(dialect, address, database, role, dialect.grantee(account, host), known)
+                found += _of_database(dialect, address, database, role, dialect.grantee(account, host), known)
     order = {READER: 0, WRITER: 1}
     return Rights(tuple(sorted(found, key=lambda one: (one.server, order[one.role]))), unread)
 
@@ -126,9 +127,10 @@ def grants(config: Config, reader: str, writer: str, host: str) -> Rights:
 def _of_database(
     dialect: Dialect, address: Address, database: str, role: str, account: str, known: Mapping[str, TableInfo]
 ) -> Iterator[Grant]:
-    needs = needed(database, known, role)
+    needs = needed(database, known, role, dialect.to_lock)
     if needs:
         yield _seeing(dialect, address, database, role, account)
+        yield from _numbering(dialect, address, database, role, account)
     for need in needs:
         yield _granted(dialect, address, database, role, account, need)
 
@@ -138,9 +140,16 @@ def _seeing(dialect: Dialect, address: Address, database: str, role: str, accoun
     return Grant(role, _server(address), database, "", (verb,), (), statement)
 
 
+def _numbering(dialect: Dialect, address: Address, database: str, role: str, account: str) -> Iterator[Grant]:
+    verb, statement = dialect.numbering(account)
+    if statement and role == WRITER:
+        yield Grant(role, _server(address), database, "", (verb,), (), statement)
+
+
 def _granted(dialect: Dialect, address: Address, database: str, role: str, account: str, need: Need) -> Grant:
     some = "" if need.whole else f" ({', '.join(map(dialect.quote, need.columns))})"
-    verbs = ", ".join(verb + some for verb in need.verbs)
+    # where a table is locked and not changed, the privilege for it is one on the table
+    verbs = ", ".join(verb + some if verb == "SELECT" else verb for verb in need.verbs)
     return Grant(
         role, _server(address), database, need.table, need.verbs, () if need.whole else need.columns,
         f"GRANT {verbs} ON {dialect.qualified(address, need.table)} TO {account};",
@@ -180,7 +189,7 @@ def missing(config: Config) -> Rights:
     for role, addresses in roles:
         with closing(Connections(addresses, asked.errors, write=role == WRITER)) as connections:
             for database in addresses:
-                if role == WRITER and not (changes(database) and dialect_of(addresses[database]).writes):
+                if role == WRITER and not changes(database):
                     continue
                 try:
                     # a privilege is granted on the primary, and replicated
@@ -215,7 +224,9 @@ def _lacking(connections: Connections, database: str, address: Address, role: st
     if not connections.sight(database).everything:
         yield _seeing(dialect, address, database, role, account)
         yield from _unlisted(dialect, address, database, role, account, known)
-    for need in needed(database, known, role):
+    if role == WRITER and not dialect.may_number(connection):
+        yield from _numbering(dialect, address, database, role, account)
+    for need in needed(database, known, role, dialect.to_lock):
         if lack := _lack(dialect, connections, database, need, known[need.table]):
             yield _granted(dialect, address, database, role, account, lack)
 

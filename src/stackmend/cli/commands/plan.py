@@ -73,8 +73,6 @@ class PlanCreate(Printing):
         from stackmend.report import plans as shown
 
         out, config, via = parsed_args.out, spared(self, self.config(), parsed_args), parsed_args.via
-        if parsed_args.allow_db:
-            plans.permit_rows(config)
         checks, about = limits(self, parsed_args, config)
         with self.watch() as progress:
             report = audits.audit(

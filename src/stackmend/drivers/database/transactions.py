@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -19,15 +20,15 @@ try:
 except ImportError:
     _DRIVERS = (sqlite3.Error, pymysql.MySQLError)
 
-_PROBLEMS: tuple[type[Exception], ...] = (StackmendError, *_DRIVERS)
-
-#: lock wait timeout, deadlock (also a Galera certification failure), too many of either
+#: lock wait timeout, deadlock (also a Galera certification failure), too many of either; as PostgreSQL calls them, and
+#: its answer to the COMMIT of a transaction that has failed
 _TIMED_OUT = 1205
-_LOST = frozenset({_TIMED_OUT, 1213, 1020, 3572})
+_LOST: frozenset[int | str] = frozenset({_TIMED_OUT, 1213, 1020, 3572, "40001", "40P01", "55P03", "25P02"})
 #: the connection broke: before the commit, the transaction is lost as well
-_BROKEN = frozenset({2006, 2013, 2055})
+_CUT = "08006"
+_BROKEN: frozenset[int | str] = frozenset({2006, 2013, 2055, _CUT, "25P03", "57P01", "57P02", "57P03", "57P05"})
 #: the server ended the statement because it took too long, and would do so again
-_ENDED = frozenset({1969, 3024})
+_ENDED: frozenset[int | str] = frozenset({1969, 3024, "57014"})
 
 
 class Lost(Exception):  # noqa: N818 - the transaction lost to another one and is retried
@@ -43,7 +44,7 @@ def translated_errors(what: str) -> Iterator[None]:
     """Turn driver errors into Lost or WriteError; ``what`` names database and table."""
     try:
         yield
-    except _PROBLEMS as problem:
+    except _drivers(StackmendError) as problem:
         if isinstance(problem, SilentError):
             raise
         if isinstance(problem.__context__, TimeoutError):
@@ -80,7 +81,7 @@ def commit(connection: Connection, what: str) -> None:
     """Commit; Unknown if the connection broke meanwhile, because the commit may or may not have happened."""
     try:
         connection.commit()
-    except _DRIVERS as problem:
+    except _drivers(SilentError) as problem:
         # the server reports a rollback; a timeout would say nothing about that
         if _code(problem) in _LOST - {_TIMED_OUT} or _locked(problem):
             raise Lost(what) from problem
@@ -93,16 +94,24 @@ def back_out(connection: Connection) -> bool:
     """Roll back; False if the connection is no longer usable."""
     try:
         connection.rollback()
-    except _PROBLEMS:  # PostgreSQL's come translated
+    except _drivers(StackmendError):
         return False
     return True
 
 
-def _code(problem: BaseException | None) -> int | None:
-    """The server's error number, from anywhere in the exception chain."""
+def _drivers(own: type[StackmendError]) -> tuple[type[Exception], ...]:
+    """Errors of ours and those of drivers; psycopg's once a connection has imported it."""
+    psycopg = sys.modules.get("psycopg")
+    return (own, *_DRIVERS, psycopg.Error) if psycopg else (own, *_DRIVERS)
+
+
+def _code(problem: BaseException | None) -> int | str | None:
+    """The server's error number, or PostgreSQL's state, from anywhere in the exception chain."""
     while problem is not None:
         if isinstance(problem, _DRIVERS) and problem.args and isinstance(problem.args[0], int):
             return problem.args[0]
+        if hasattr(problem, "sqlstate"):  # a connection that broke has none
+            return problem.sqlstate or (_CUT if type(problem).__name__ == "OperationalError" else None)
         problem = problem.__context__
     return None
 
@@ -117,6 +126,9 @@ def _locked(problem: BaseException | None) -> bool:
 
 def _text(problem: Exception) -> str:
     """The server's message without the values it quotes."""
+    if hasattr(problem, "diag"):
+        said = problem.diag.message_primary or str(problem).strip()
+        return f"{said.partition(': ')[0]} ({problem.sqlstate or _CUT})"  # type: ignore[attr-defined]
     text = str(problem.args[1] if len(problem.args) > 1 else problem)
     number = f" ({problem.args[0]})" if len(problem.args) > 1 else ""
     return text.split("'")[0].strip() + number if "Duplicate entry" in text else text + number

@@ -170,8 +170,9 @@ class Recollection:
             raise SourceError(f"table {part.label} cannot be narrowed by {', '.join(sorted(lacking))}")
         rows: list[tuple[object, ...]] = []
         qualified = dialect.qualified(self._addresses[database], part.name)
+        types = dict.fromkeys("ts", self._connections.table(database, part.name).columns)
         for narrow, parameters in _conditions(dialect, qualified, part, wanted):
-            sql = how.narrow.plain.replace(_NARROW, narrow or _ALL)
+            sql = how.narrow.plain.replace(_NARROW, dialect.adapted(narrow, types) or _ALL)
             sql = sql.replace("%", "%%") if dialect.placeholder == "%s" else sql
             rows += dialect.select(connection, sql.replace("\x00", dialect.placeholder), parameters)
         if rows:

@@ -50,6 +50,7 @@ class Shape:
     key: tuple[str, ...]  #: the primary key, or the columns the step names if the table has none
     columns: tuple[str, ...]  #: written: those of ``after``, of ``values``, or the counter
     reads: tuple[str, ...]  #: to be read with the row
+    types: Mapping[str, str] = field(default_factory=dict)  #: of all columns
     secrets: frozenset[str] = frozenset()
     #: foreign keys through which other rows would be deleted or changed with the row
     referring: tuple[Reference, ...] = ()
@@ -78,8 +79,9 @@ class Schema(Protocol):
 class Batch:
     """Groups on one database that share a transaction.
 
-    To use it: construct it; read the rows of :attr:`touched` into :attr:`rows`; :meth:`follow` the foreign keys to
-    them; read those of :attr:`asked` into :attr:`taken`; :meth:`judge`; journal :attr:`intents`; write :meth:`program`.
+    To use it: construct it; lock :attr:`closed`; read the rows of :attr:`touched` into
+    :attr:`rows`; :meth:`follow` the foreign keys to them; read those of :attr:`asked` into :attr:`taken`;
+    :meth:`judge`; journal :attr:`intents`; write :meth:`program`.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Batch:
         self.reads: dict[TableName, dict[str, None]] = {}
         self.keys: dict[TableName, tuple[str, ...]] = {}
         self.asked: dict[RowLookup, dict[Pk, None]] = {}
+        self.closed: dict[str, set[str]] = {}  #: database -> tables to which nobody may add a row meanwhile
         self.rows: dict[Spot, Record] = {}
         self.taken: dict[tuple[RowLookup, Pk], list[Record]] = {}
         self.left = dict(left)  #: the value this run last left in a counter that it undoes
@@ -117,7 +120,11 @@ class Batch:
             shape = self.shape(step)
             if shape.problem:
                 self.broken[index] = shape.problem
-            elif shape.kind in ("insert", "expect-none"):
+                continue
+            closed = self.closed.setdefault(shape.database, set())
+            closed.update(reference.table for reference in shape.referring)
+            if shape.kind in ("insert", "expect-none"):
+                closed.add(shape.table)
                 where: Mapping[str, Value] = step.key if isinstance(step, InsertRow) else step.where  # type: ignore[attr-defined]
                 asked = (shape.database, shape.table, shape.reads)
                 self.asked.setdefault(asked, {})[tuple([where[c] for c in shape.reads])] = None
@@ -167,7 +174,9 @@ class Batch:
             whole = info.columns if isinstance(step, DeleteRow) else images
             parents = dict.fromkeys(column for found in referring for column in found.parent_columns)
             reads = tuple({**dict.fromkeys(key), **dict.fromkeys(whole), **parents})
-            shape = Shape(step.kind, step.database, step.table, key, columns, reads, referring=referring)
+            shape = Shape(
+                step.kind, step.database, step.table, key, columns, reads, types=info.columns, referring=referring
+            )
             shape.secrets = secret_columns(step.database, step.table) & set(info.columns)
             named = {*pk, *images}
             if set(pk) != set(key):

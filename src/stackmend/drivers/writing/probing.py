@@ -78,6 +78,8 @@ class Probe:
         self._connections.tables(database)
         dialect, connection = self._connections.get(database)
         dialect.begin_write(connection)
+        # one that is still being inserted is not there for a locking read of PostgreSQL
+        dialect.keep_out(connection, {row[1] for net in nets for row, image in net.before.items() if image is None})
         for (table, by), (columns, keys) in wanted.items():
             known = self._connections.table(database, table)
             names = tuple(dict.fromkeys((*columns, *known.key)))

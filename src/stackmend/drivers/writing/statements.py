@@ -80,12 +80,13 @@ def _cases(dialect: Dialect, slot: Slot, items: list[_Item]) -> Statement:
             # Nova's soft delete, ``deleted = id`` (RW4)
             sets.append(f"{name} = {keys[0]}")
         elif len(keys) == 1:
-            sets.append(f"{name} = CASE {keys[0]} {f'WHEN {mark} THEN {mark} ' * len(items)}END")
+            cases = f"CASE {keys[0]} {f'WHEN {mark} THEN {mark} ' * len(items)}END"
+            sets.append(f"{name} = {dialect.typed(cases, shape.types[column])}")
             for value, (pk, _) in zip(values, items, strict=True):
                 parameters += (pk[0], value)
         else:
             when = f"WHEN {' AND '.join(f'{k} = {mark}' for k in keys)} THEN {mark} "
-            sets.append(f"{name} = CASE {when * len(items)}END")
+            sets.append(f"{name} = {dialect.typed(f'CASE {when * len(items)}END', shape.types[column])}")
             for value, (pk, _) in zip(values, items, strict=True):
                 parameters += (*pk, value)
     ((condition, more),) = matching(dialect, shape.key, [pk for pk, _ in items])

@@ -20,7 +20,7 @@ from stackmend.drivers.writing.comparing import Comparison
 from stackmend.drivers.writing.probing import Probe
 from stackmend.drivers.writing.seal import Sealer
 from stackmend.drivers.writing.statements import insert, statements
-from stackmend.model.errors import SilentError, SourceError, WriteError
+from stackmend.model.errors import BusyError, SilentError, SourceError, WriteError
 from stackmend.model.events import Events
 from stackmend.model.journal import JournalEntry
 from stackmend.model.step import InsertRow, Record, StepState, Value
@@ -112,9 +112,11 @@ class DatabaseWriter:
             try:
                 return self._attempt(groups, intent)
             except Lost as problem:
-                reason = str(problem.__cause__)
+                reason, busy = str(problem.__cause__).partition("\n")[0], isinstance(problem.__cause__, BusyError)
                 self._sleep(_PAUSE * 2**attempt)
-        raise WriteError(
+        # a table that could not be locked will not be locked for a half of the batch either
+        kind = SourceError if busy else WriteError
+        raise kind(
             f"database {groups[0].database} gave way to other sessions each time (attempts: {attempts}): {reason}",
             "Nothing was changed; run it again when there is less activity on the rows.",
         )
@@ -122,8 +124,6 @@ class DatabaseWriter:
     def _attempt(self, groups: Sequence[Group], intent: Intent) -> tuple[Batch, dict[int, GroupResult]]:
         database = groups[0].database
         dialect, connection = self._writing.get(database)
-        if not dialect.writes and any(step.changes for group in groups for step in group.steps):
-            raise WriteError(f"rows of database {database} are only read", f"Its dialect is {dialect.name}.")
         batch = Batch(groups, self._writing, self._sealer.seal, self._left)
         kept = announced = False
         try:
@@ -165,6 +165,9 @@ class DatabaseWriter:
 
     def _read(self, batch: Batch, database: str) -> None:
         """Read the rows that the batch touches or queries, all locked; in other databases only with a shared lock."""
+        for name in sorted(batch.closed):
+            dialect, connection = self._writing.get(name)
+            dialect.keep_out(connection, batch.closed[name])
         for place, pks in batch.touched.items():
             key, columns = batch.keys[place], tuple(batch.reads[place])
             for values in self._fetch(database, place, columns, key, pks):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -151,18 +151,18 @@ class Dialect(Protocol):
     @property
     def for_update(self) -> str: ...
     @property
-    def writes(self) -> bool:
-        """Whether rows are changed there; otherwise it is only read."""
-        ...
-
-    @property
     def folds(self) -> bool:
         """Whether text comparison ignores case."""
         ...
 
     @property
     def for_share(self) -> str:
-        """Suffix of a SELECT whose rows must not change until the transaction ends; SELECT privilege is enough."""
+        """Suffix of a SELECT whose rows must not change until the transaction ends."""
+        ...
+
+    @property
+    def to_lock(self) -> tuple[str, ...]:
+        """Privileges, beside SELECT, on tables whose rows are locked, or kept absent, and not changed."""
         ...
 
     def quote(self, name: str) -> str:
@@ -183,6 +183,13 @@ class Dialect(Protocol):
 
     def begin_write(self, connection: Connection) -> None:
         """Begin a transaction that may write."""
+        ...
+
+    def keep_out(self, connection: Connection, tables: Collection[str]) -> None:
+        """Nobody adds a row to these tables until the transaction ends, where a locking read does not prevent it.
+
+        BusyError if others write to them for so long.
+        """
         ...
 
     def introspect(self, connection: Connection, database: str | None = None) -> dict[str, TableInfo]:
@@ -217,6 +224,14 @@ class Dialect(Protocol):
         """Which privileges (SELECT and others) the account lacks on these columns of a table; nothing is executed."""
         ...
 
+    def numbering(self, account: str) -> tuple[str, str]:
+        """The privilege to give new rows their numbers, and the statement that grants it; "" if there is none."""
+        ...
+
+    def may_number(self, connection: Connection) -> bool:
+        """Whether the account has that privilege."""
+        ...
+
     def triggers(self, connection: Connection) -> frozenset[str]:
         """The tables with triggers, as far as the account may see them."""
         ...
@@ -244,6 +259,31 @@ class Dialect(Protocol):
         """The value as an argument of CONCAT_WS, with this text for NULL."""
         ...
 
+    def typed(self, value: str, kind: str) -> str:
+        """An expression made of parameters, as a value for a column of that type."""
+        ...
+
     def null_safe(self, column: str) -> str:
         """A condition with one parameter, in which NULL equals NULL."""
         ...
+
+
+class Usual:
+    """Where a locking read keeps out new rows, an insertion needs no more than INSERT, and texts become values."""
+
+    to_lock: tuple[str, ...] = ()
+
+    def keep_out(self, connection: Connection, tables: Collection[str]) -> None:
+        """Nothing to do: a locking read has locked where a row would be."""
+
+    def numbering(self, account: str) -> tuple[str, str]:
+        """None."""
+        return "", ""
+
+    def may_number(self, connection: Connection) -> bool:
+        """Always."""
+        return True
+
+    def typed(self, value: str, kind: str) -> str:
+        """As it is."""
+        return value

@@ -16,7 +16,7 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import through
 from pymysql.cursors import SSCursor
 
-from stackmend.drivers.database.dialects.base import Address, Connection, TableInfo, TableReader, reference
+from stackmend.drivers.database.dialects.base import Address, Connection, TableInfo, TableReader, Usual, reference
 from stackmend.drivers.database.dialects.rights import DENIED, Visibility, explained, grantee, visibility
 from stackmend.drivers.database.dialects.session import settle
 from stackmend.drivers.database.load import Load, load_of
@@ -66,12 +66,11 @@ _HINTS = {
 }
 
 
-class MySQL:
+class MySQL(Usual):
     """The dialect of MariaDB and MySQL."""
 
     name = "mysql"
     placeholder = "%s"
-    writes = True
     folds = True
     for_update = " FOR UPDATE"
     for_share = " LOCK IN SHARE MODE"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PostgreSQL, which is only read (docs/adr/0080).
+"""PostgreSQL (docs/adr/0081).
 
 Neutron's migrations run on it up to 2025.1. The driver is psycopg 3, the extra ``stackmend[postgresql]``, which is
 imported by the first connection. A connection sees one database: each has its own session and its own view.
@@ -10,17 +10,19 @@ The catalog shows every table and column to every account, so what is not listed
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stackmend.drivers.database.dialects.base import Address, Connection, TableInfo, TableReader, reference
 from stackmend.drivers.database.dialects.rights import Visibility
 from stackmend.drivers.database.load import Load
-from stackmend.model.errors import ConfigError, SourceError
+from stackmend.model.errors import BusyError, ConfigError, SourceError
 
 if TYPE_CHECKING:
     from stackmend.drivers.database.dialects.psycopg_session import Session
 
+#: a lock was not to be had in time
+_NOT_LOCKED = "55P03"
 #: a table may take hours as long as rows arrive; but an abandoned read must not run forever
 _TABLE_SECONDS = 6 * 3600
 
@@ -41,8 +43,8 @@ _KEYS = """
      WHERE k.connamespace = current_schema()::regnamespace AND k.contype IN ('p', 'f')
      ORDER BY c.relname, k.conname, u.place"""
 _TRIGGERS = """
-    SELECT DISTINCT c.relname FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
-     WHERE c.relnamespace = current_schema()::regnamespace AND NOT g.tgisinternal"""
+    SELECT c.relname FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+       AND (c.relhasrules OR EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal))"""
 #: sessions of others are counted for everyone; their states are shown to members of pg_monitor
 _LOAD = """
     SELECT count(*) FILTER (WHERE state = 'active'), count(*),
@@ -51,10 +53,16 @@ _LOAD = """
                 WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
                 ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8 END
       FROM pg_stat_activity WHERE backend_type = 'client backend'"""
+_MAY_READ = "SELECT bool_and(has_column_privilege(%s::regclass, c, 'SELECT')) FROM unnest(%s::text[]) c"
+_MAY = "SELECT has_table_privilege(%s, %s)"
+_MAY_NUMBER = """
+    SELECT count(*) = 0 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'S'
+       AND NOT has_sequence_privilege(oid, 'USAGE')"""
 _NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
 
 #: how MySQL's functions in the fragments of :mod:`stackmend.tables` are called here; the arguments are the same
 _FUNCTIONS = re.compile(r"\b(INSTR|HEX|SUBSTR)\((?=(t\.\w+)?)", re.IGNORECASE)
+_LENGTH = re.compile(r"\(\d+(,\d+)?\)")
 _COMPARED = re.compile(r'(?<!\w)([a-z])\.("?)(\w+)\2\s*(=|<>)\s*([01])(?!\w)')
 
 
@@ -63,10 +71,10 @@ class PostgreSQL:
 
     name = "postgresql"
     placeholder = "%s"
-    writes = False
     folds = False
-    for_update = ""  # nothing is written, so nothing is locked
-    for_share = ""
+    for_update = " FOR UPDATE"
+    for_share = " FOR SHARE"
+    to_lock = ("UPDATE",)
 
     def quote(self, name: str) -> str:
         """A name in double quotes."""
@@ -75,6 +83,10 @@ class PostgreSQL:
     def qualified(self, address: Address, table: str) -> str:
         """The table: a connection sees no other database."""
         return self.quote(table)
+
+    def typed(self, value: str, kind: str) -> str:
+        """Of the type of a column: of texts alone an expression would be a text. Never cut to the length of one."""
+        return value if kind.startswith(("char", "text")) else f"CAST({value} AS {_LENGTH.sub('', kind)})"
 
     def null_safe(self, column: str) -> str:
         """``IS NOT DISTINCT FROM``: NULL equals NULL."""
@@ -106,16 +118,30 @@ class PostgreSQL:
         return f"CASE WHEN {value} IS NULL THEN '{null}' ELSE CONCAT({value}) END"
 
     def connect(self, address: Address, *, write: bool = False) -> Connection:
-        """A session in UTC, every transaction of which is read-only: for ``write`` it reads what guards API calls."""
-        return _opened(address, 0.9 * address.silence)
+        """A session in UTC; unless ``write``, every transaction of it is read-only."""
+        return _opened(address, 0.9 * address.silence, write=write)
 
     def begin_snapshot(self, connection: Connection) -> None:
         """A view of this database: the first statement of a transaction opens it."""
         self.select(connection, "SELECT 1")
 
     def begin_write(self, connection: Connection) -> None:
-        """A new view, in which guards are read; the server refuses every change."""
-        connection.rollback()
+        """A transaction whose every statement sees what was committed before it."""
+        connection.begin()  # type: ignore[attr-defined]
+
+    def keep_out(self, connection: Connection, tables: Collection[str]) -> None:
+        """Lock whole tables against those who write, not those who read: a row that is not there cannot be locked.
+
+        In one order, so that two of us do not wait for each other.
+        """
+        if tables:
+            names = ", ".join(map(self.quote, sorted(tables)))
+            try:
+                self.select(connection, f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
+            except SourceError as problem:
+                if getattr(problem.__cause__, "sqlstate", "") != _NOT_LOCKED:
+                    raise
+                raise BusyError(f"others write to {names} all the time: {problem.message}", problem.hint) from problem
 
     def introspect(self, connection: Connection, database: str | None = None) -> dict[str, TableInfo]:
         """From the catalog; ``information_schema`` would hide keys and tables from accounts that only read."""
@@ -172,13 +198,21 @@ class PostgreSQL:
         return "USAGE", f"GRANT USAGE ON SCHEMA public TO {account};"
 
     def lacks(self, connection: Connection, table: str, columns: Sequence[str], verbs: Sequence[str]) -> list[str]:
-        """Asks the server for each column."""
-        sql = "SELECT bool_and(has_column_privilege(%s::regclass, c, %s)) FROM unnest(%s::text[]) c"
-        named = "{" + ",".join(map(self.quote, columns)) + "}"
-        return [v for v in verbs if not self.select(connection, sql, [self.quote(table), v, named])[0][0]]
+        """Asks the server: for each column what is read, and for the table what is changed or locked."""
+        own, named = self.quote(table), "{" + ",".join(map(self.quote, columns)) + "}"
+        asked = {verb: (_MAY_READ, [own, named]) if verb == "SELECT" else (_MAY, [own, verb]) for verb in verbs}
+        return [verb for verb, question in asked.items() if not self.select(connection, *question)[0][0]]
+
+    def numbering(self, account: str) -> tuple[str, str]:
+        """USAGE of the sequences."""
+        return "USAGE", f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {account};"
+
+    def may_number(self, connection: Connection) -> bool:
+        """Whether it has USAGE of all sequences."""
+        return bool(self.select(connection, _MAY_NUMBER)[0][0])
 
     def triggers(self, connection: Connection) -> frozenset[str]:
-        """From the catalog, without those that enforce foreign keys."""
+        """From the catalog, without those that enforce foreign keys; rules do the same."""
         return frozenset(str(table) for (table,) in self.select(connection, _TRIGGERS))
 
     def utcnow(self, connection: Connection) -> str:
@@ -192,8 +226,7 @@ class PostgreSQL:
 
         Parameters are sent as texts whose type the server finds: a number is compared with a boolean as well.
         """
-        given = None if parameters is None else [p if isinstance(p, bytes | None) else str(p) for p in parameters]
-        found: list[tuple[Any, ...]] = connection.read(sql, given)  # type: ignore[attr-defined]
+        found: list[tuple[Any, ...]] = connection.read(sql, parameters)  # type: ignore[attr-defined]
         return found
 
     def reader(self, address: Address) -> TableReader:
@@ -220,15 +253,7 @@ class _Reader:
         self._session.close()
 
 
-def refused(what: str) -> ConfigError:
-    """The error of whoever wants to write."""
-    return ConfigError(
-        f"database {what} is on PostgreSQL, where stackmend only reads: no row is changed there",
-        "Leave out --allow-db: what an API can repair is planned, and the pages of the checks say how to see the rest.",
-    )
-
-
-def _opened(address: Address, seconds: float) -> Session:
+def _opened(address: Address, seconds: float, *, write: bool = False) -> Session:
     try:
         from stackmend.drivers.database.dialects.psycopg_session import Session
     except ImportError as problem:
@@ -236,4 +261,4 @@ def _opened(address: Address, seconds: float) -> Session:
             f"{address.redacted} cannot be read: the driver psycopg is not installed",
             "Install it: pip install 'stackmend[postgresql]'.",
         ) from problem
-    return Session.to(address, seconds)
+    return Session.to(address, seconds, write=write)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A session on PostgreSQL through psycopg: read-only, its settings read back, its silence limited.
+"""A session on PostgreSQL through psycopg: its settings read back, its silence limited.
 
 The only module that imports psycopg at its top; it is imported by the first connection.
 """
@@ -29,18 +29,35 @@ _OPTIONS = frozenset({
 })  # fmt: skip
 #: variable -> (value to set, value as shown). A server's own may be anything, and a pooler may drop a SET
 _VARIABLES: Mapping[str, tuple[str, str]] = {
-    "default_transaction_read_only": ("on", "on"),
-    "default_transaction_isolation": ("'repeatable read'", "repeatable read"),
     "timezone": ("'UTC'", "UTC"),
     "datestyle": ("'ISO, YMD'", "ISO, YMD"),
     "client_encoding": ("'UTF8'", "UTF8"),
     "standard_conforming_strings": ("on", "on"),
     "bytea_output": ("hex", "hex"),
+    "extra_float_digits": ("3", "3"),  # all digits of a number, also before release 12
     # rows that a policy hides would look missing: the server refuses the statement instead
     "row_security": ("off", "off"),
+}
+_READING: Mapping[str, tuple[str, str]] = {
+    "default_transaction_read_only": ("on", "on"),
+    "default_transaction_isolation": ("'repeatable read'", "repeatable read"),
     # nobody may end the view while other databases are read
     "idle_in_transaction_session_timeout": ("0", "0"),
 }
+_WRITING: Mapping[str, tuple[str, str]] = {
+    "default_transaction_read_only": ("off", "off"),
+    # each statement sees what was committed before it: so what is read after a lock was got is what there is
+    "default_transaction_isolation": ("'read committed'", "read committed"),
+    # a table that we have locked is free again when nothing has been heard from us for so long
+    "idle_in_transaction_session_timeout": ("60000", "60000"),
+    # what was committed survives a crash of the server
+    "synchronous_commit": ("on", "on"),
+    # foreign keys are enforced; only a superuser may set it, so it is only looked at
+    "session_replication_role": ("", "origin"),
+}
+#: milliseconds to wait for a lock, unless the role has less: those who want to write wait behind us for as long. More
+#: than a deadlock takes to be noticed, after which the server ends an autovacuum that is in the way
+_LOCK_WAIT = "SELECT COALESCE(LEAST(NULLIF(setting::int, 0), 2000), 2000) FROM pg_settings WHERE name = 'lock_timeout'"
 
 
 class Session(psycopg.Connection):  # type: ignore[misc]
@@ -48,23 +65,22 @@ class Session(psycopg.Connection):  # type: ignore[misc]
 
     address: Address
     patience: Wait
+    pid: int  #: of the server's process
 
     @classmethod
-    def to(cls, address: Address, seconds: float) -> Self:
-        """Connect; the server ends statements that take longer than ``seconds``."""
+    def to(cls, address: Address, seconds: float, *, write: bool = False) -> Self:
+        """Connect; the server ends statements after so many ``seconds``, and changes nothing unless ``write``."""
         place = {"host": address.host, "port": str(address.port), "dbname": address.database}
         more = {name: value for name, value in address.options.items() if name in _OPTIONS}
         account = {name: value for name, value in (("user", address.username), ("password", address.password)) if value}
         text = make_conninfo(**{**place, **account, **more, "application_name": "stackmend"})
         limit = _patience(address)
         with translated_errors(address):
-            found: Self = cls.connect(
-                text, connect_timeout=limit, prepare_threshold=None, cursor_factory=psycopg.ClientCursor
-            )
+            found: Self = cls.connect(text, connect_timeout=limit, prepare_threshold=None, cursor_factory=_Cursor)
         found.address, found.patience = address, Wait(address.name or address.redacted, address.silence)
         with ExitStack() as unsettled:
             unsettled.callback(found.close)
-            found._settle(seconds)
+            found._settle(seconds, write=write)
             unsettled.pop_all()
         return found
 
@@ -89,15 +105,24 @@ class Session(psycopg.Connection):  # type: ignore[misc]
         finally:
             self.patience.end()
 
+    def begin(self) -> None:
+        """Begin a transaction; SourceError if another session has it than the one whose settings were read back."""
+        self.rollback()
+        ((pid,),) = self.read("SELECT pg_backend_pid()")
+        if pid != self.pid:
+            raise SourceError(f"{self.address.redacted} cannot be used: its session is another one by now", _POOLER)
+
     def rollback(self) -> None:
         """As psycopg's; SourceError if the connection broke."""
         with translated_errors(self.address):
             super().rollback()
 
     def commit(self) -> None:
-        """As psycopg's; SourceError if the connection broke: nothing was to be written."""
-        with translated_errors(self.address):
-            super().commit()
+        """As psycopg's, and its errors; of a transaction that has failed a server answers that it was rolled back."""
+        with self.cursor() as cursor:
+            cursor.execute(b"COMMIT")
+            if cursor.statusmessage != "COMMIT":
+                raise psycopg.errors.InFailedSqlTransaction(f"the server answered {cursor.statusmessage}")
 
     def read(self, sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows of a statement."""
@@ -116,16 +141,22 @@ class Session(psycopg.Connection):  # type: ignore[misc]
             while rows := cursor.fetchmany(portion):
                 yield rows
 
-    def _settle(self, seconds: float) -> None:
+    def _settle(self, seconds: float, *, write: bool) -> None:
         """Apply the settings; SourceError, naming the variable, if one did not take effect."""
         for kind in psycopg.adapters.types:
             self.adapters.register_loader(kind.oid, _LOADERS.get(kind.name, TextLoader))
         limit = str(max(1, round(1000 * seconds)))
-        wanted = {**_VARIABLES, "statement_timeout": (limit, limit)}
-        self.read_only, self.isolation_level = True, psycopg.IsolationLevel.REPEATABLE_READ
+        wanted = {**_VARIABLES, **(_WRITING if write else _READING), "statement_timeout": (limit, limit)}
+        level = psycopg.IsolationLevel
+        self.read_only, self.isolation_level = not write, level.READ_COMMITTED if write else level.REPEATABLE_READ
         self.autocommit = True
+        if write:
+            wait = str(self.read(_LOCK_WAIT)[0][0])
+            wanted["lock_timeout"] = (wait, wait)
         for name, (value, _) in wanted.items():
-            self.read(f"SET SESSION {name} = {value}")
+            if value:
+                self.read(f"SET SESSION {name} = {value}")
+        ((self.pid,),) = self.read("SELECT pg_backend_pid()")
         shown = dict(self.read("SELECT lower(name), setting FROM pg_settings"))
         self.autocommit = False
         for name, (_, value) in wanted.items():
@@ -133,9 +164,21 @@ class Session(psycopg.Connection):  # type: ignore[misc]
                 raise SourceError(
                     f"{self.address.redacted} cannot be used: its session has {name} = {shown.get(name, 'nothing')!r}"
                     f" after it was set to {value!r}",
-                    "Something between this machine and the server drops or overrides SET: use the address of the"
-                    " server itself, or a pooler that keeps sessions.",
+                    _POOLER,
                 )
+        if write and shown["server_encoding"] == "SQL_ASCII":
+            raise SourceError(
+                f"{self.address.redacted} cannot be changed: its encoding SQL_ASCII does not say what its texts are",
+                "It can be audited. Load it into a database whose encoding is UTF8.",
+            )
+
+
+class _Cursor(psycopg.ClientCursor):  # type: ignore[misc]
+    """Sends numbers as texts whose type the server finds: so they are compared with booleans, as on other servers."""
+
+    def execute(self, query: Any, params: Any = None, **more: Any) -> Self:
+        given = None if params is None else [str(p) if isinstance(p, int | float) else p for p in params]
+        return super().execute(query, given, **more)  # type: ignore[no-any-return]
 
 
 class _Flag(Loader):  # type: ignore[misc]
@@ -156,6 +199,10 @@ _LOADERS: Mapping[str, type[Loader]] = {
     "bool": _Flag,
     "bytea": ByteaLoader,
 }
+_POOLER = (
+    "Something between this machine and the server drops or overrides SET: use the address of the server itself, or a"
+    " pooler that keeps sessions."
+)
 _TEXTS = ("text", "varchar", "bpchar")
 
 
@@ -192,6 +239,9 @@ _HINTS = {
     "3D000": "The database name in the URL is wrong, or the database was not created.",
     "40001": "A standby had to discard rows of the view: read the primary, or set hot_standby_feedback.",
     "42501": "Grant the account the privilege it names; a row security policy must not hide rows from it.",
+    "25006": "Is it a standby? [databases] has to name the primary.",
+    "55000": "Is it a standby? [databases] has to name the primary.",
+    "55P03": "Nothing was changed; run it again when there is less activity on the rows.",
     "57014": "The server ended the statement at its time limit: was it waiting for a lock?",
 }
 #: a connection that is refused has no code, only a text

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from stackmend.drivers.database.dialects.base import Address, Connection, TableInfo, TableReader, reference
+from stackmend.drivers.database.dialects.base import Address, Connection, TableInfo, TableReader, Usual, reference
 from stackmend.drivers.database.dialects.rights import Visibility
 from stackmend.drivers.database.load import Load
 from stackmend.model.errors import SourceError
@@ -27,12 +27,11 @@ _REFERENCES = f"""
      ORDER BY m.name, r.id DESC, r.seq"""
 
 
-class SQLite:
+class SQLite(Usual):
     """The dialect of SQLite."""
 
     name = "sqlite"
     placeholder = "?"
-    writes = True
     folds = False
     for_update = ""  # BEGIN IMMEDIATE locks the whole file
     for_share = ""  # so does a reading transaction: nobody else can commit
