@@ -163,7 +163,7 @@ def land(tmp_path_factory: pytest.TempPathFactory) -> Landscape:
     return found
 
 
-def decided(land: Landscape, name: str, examples: int) -> None:
+def assert_decided(land: Landscape, name: str, examples: int) -> None:
     """AssertionError if what a check says of a key on its scope, with or without other rows, differs from the whole."""
 
     @settings(max_examples=examples, deadline=None)
@@ -177,14 +177,14 @@ def decided(land: Landscape, name: str, examples: int) -> None:
 @each_check
 def test_the_scope_decides(land: Landscape, name: str) -> None:
     """On a few torn views; on more for a check that was changed."""
-    decided(land, name, 8 if name in touched() else 3)
+    assert_decided(land, name, 8 if name in touched() else 3)
 
 
 @pytest.mark.long
 @each_check
 def test_the_scope_decides_often(land: Landscape, name: str) -> None:
     """On many torn views."""
-    decided(land, name, 50)
+    assert_decided(land, name, 50)
 
 
 @each_check

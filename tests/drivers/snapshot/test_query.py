@@ -32,7 +32,8 @@ LARGE = (
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which temporary folders are made."""
-    DuckQuery().close()  # the engine that all share has a folder of its own until the program ends
+    for few in (False, True):  # the engines that all share have folders of their own until the program ends
+        DuckQuery(few=few).close()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
