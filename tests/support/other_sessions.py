@@ -157,4 +157,4 @@ def run(session: Any, sql: str, *parameters: Any) -> Any:
 
 def code_of(problem: Exception) -> object:
     """The server's number or state of an error."""
-    return getattr(problem, "sqlstate", None) or problem.args[0]
+    return problem.args[0] if isinstance(problem.args[0], int) else getattr(problem, "sqlstate", None)
