@@ -243,7 +243,8 @@ def test_a_cloud_that_is_too_old_says_what_it_lacks(fake: Fake, executor: ApiExe
 def test_the_lowest_microversion_that_will_do_is_asked_for(fake: Fake, executor: ApiExecutor, built: Cloud) -> None:
     """Train speaks it, and no newer behaviour is asked for by accident."""
     executor.ready().look(allocations(built.pick("active").uuid))
-    found = {s.path.split("/")[1]: s.headers.get("openstack-api-version") for s in fake.seen if s.method == "GET"}
+    name = "openstack-api-version"  # which the question for the versions themselves does not have
+    found = {s.path.split("/")[1]: s.headers[name] for s in fake.seen if s.method == "GET" and name in s.headers}
     assert (found["placement"], found["compute"]) == ("placement 1.28", "compute 2.1")
 
 
