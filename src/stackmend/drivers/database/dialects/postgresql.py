@@ -56,8 +56,8 @@ _LOAD = """
 _MAY_READ = "SELECT bool_and(has_column_privilege(%s::regclass, c, 'SELECT')) FROM unnest(%s::text[]) c"
 _MAY = "SELECT has_table_privilege(%s, %s)"
 _MAY_NUMBER = """
-    SELECT count(*) = 0 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'S'
-       AND NOT has_sequence_privilege(oid, 'USAGE')"""
+    SELECT count(*) = 0 FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
+     WHERE c.relnamespace = current_schema()::regnamespace AND NOT has_sequence_privilege(s.seqrelid, 'USAGE')"""
 _NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
 
 #: how MySQL's functions in the fragments of :mod:`stackmend.tables` are called here; the arguments are the same
