@@ -111,7 +111,8 @@ def _code(problem: BaseException | None) -> int | str | None:
         if isinstance(problem, _DRIVERS) and problem.args and isinstance(problem.args[0], int):
             return problem.args[0]
         if hasattr(problem, "diag"):  # of psycopg; a connection that broke has no state
-            return problem.sqlstate or (_CUT if type(problem).__name__ == "OperationalError" else None)
+            state: str | None = getattr(problem, "sqlstate", None)
+            return state or (_CUT if type(problem).__name__ == "OperationalError" else None)
         problem = problem.__context__
     return None
 

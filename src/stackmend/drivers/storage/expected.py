@@ -98,20 +98,25 @@ class Expected:
 
     def foreign(self, listing: Listing) -> str:
         """Why what is unknown may be somebody else's; "" if nothing says so."""
+        doubts = []
+        nothing = True
         for kind, known, owner in (
             ("volume", self.names, "Cinder"),
             ("disk", self.servers, "Nova"),
             ("image", self.images, "Glance"),
         ):
             uuids = {one.uuid for one in listing.objects if one.kind == kind and not one.role}
-            unknown = len(uuids - known) if known is not None else 0
-            # where nothing is known, nothing shows that it is ours
-            if unknown == len(uuids) > 0 or (unknown >= _LEAST and 2 * unknown > len(uuids)):
-                return (
-                    f"{owner} knows nothing of {unknown} of the {len(uuids)} {kind}s there, so that none is said to be"
-                    " left over: does another cloud use it, too (shared = true), or is the database an old copy?"
-                )
-        return ""
+            if known is None or not uuids:
+                continue
+            unknown = len(uuids - known)
+            nothing = nothing and unknown == len(uuids)
+            why = (
+                f"{owner} knows nothing of {unknown} of the {len(uuids)} {kind}s there, so that none is said to be"
+                " left over: does another cloud use it, too (shared = true), or is the database an old copy?"
+            )
+            doubts.append((unknown >= _LEAST and 2 * unknown > len(uuids), why))
+        # where nothing is known, nothing shows that it is ours
+        return next((why for many, why in doubts if many or nothing), "")
 
 
 def expected(folder: Path) -> Expected:
