@@ -13,7 +13,10 @@ from stackmend_lab.plants._networks import OLD, new_network, new_port, standard
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
     """Neutron died while it unbound the last port below a switch: the VLAN is still taken."""
-    sql = "SELECT physical_network, vlan_id FROM ml2_vlan_allocations WHERE allocated = 0 ORDER BY vlan_id DESC LIMIT 1"
+    sql = (
+        "SELECT a.physical_network, a.vlan_id FROM ml2_vlan_allocations a LEFT JOIN networksegments s"
+        " ON s.segmentation_id = a.vlan_id WHERE a.allocated = 0 AND s.id IS NULL ORDER BY a.vlan_id DESC LIMIT 1"
+    )
     free = cloud.rows("neutron", sql)[0]
     cloud.update("neutron", "ml2_vlan_allocations", free, allocated=1)
     return {"segment": _segment(cloud, "vlan", free["physical_network"], free["vlan_id"])}
