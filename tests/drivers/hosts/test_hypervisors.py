@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -267,9 +268,12 @@ def test_real_guests_and_what_is_beside_them_by_one_command(real: Libvirt, tmp_p
 def test_real_guests_by_the_library(real: Libvirt) -> None:
     """The same by libvirt's own connection, read-only."""
     uri = f"qemu+unix:///system?socket=/proc/{real.inside[1].partition('=')[2]}/root/run/libvirt/libvirt-sock-ro"
-    found = looking.domains(uri, "c1", 60.0)
+    here = socket.gethostname()
+    found = looking.domains(uri, here, 60.0)
     assert_as_defined(found)
-    assert libvirt.domains(uri, "c1") == found
+    assert libvirt.domains(uri, here) == found
+    with pytest.raises(SourceError, match=f"it leads to {here}, which is not another-host"):
+        libvirt.domains(uri, "another-host")
 
 
 @pytest.mark.parametrize(
