@@ -134,17 +134,15 @@ class CloudSession:
     def asking(self, checks: Mapping[str, Check]) -> Iterator[Callable[[Mapping[str, Rows]], Confirmed]]:
         """A function that runs these checks again for findings, on rows read again.
 
-        The sources of each are judged before, and again once a minute: they may have been replaced since the audit.
+        The sources of all of them are judged before, and again once a minute: they may be others since the audit.
         """
-        session, begun, judged = self, -BELIEVED, set[str]()
+        session, judged = self, -BELIEVED
 
         def again(candidates: Mapping[str, Rows]) -> Confirmed:
-            nonlocal session, begun, judged
-            if time.monotonic() - begun > BELIEVED:
-                session, begun, judged = self, time.monotonic(), set()
-            if new := candidates.keys() - judged:
-                session = session.believed((checks[name] for name in sorted(new)), connections)
-                judged |= new
+            nonlocal session, judged
+            if time.monotonic() - judged > BELIEVED:
+                session = self.believed(checks.values(), connections)
+                judged = time.monotonic()
             known = session.databases
             found = Confirmed()
             for name, rows in candidates.items():
