@@ -63,8 +63,8 @@ def config(patient: Config, tmp_path: Path) -> Config:
 
 
 def look(config: Config, *checks: str, **more: Any) -> Report:
-    """An audit of all hypervisors, by these checks or all that read them."""
-    return audits.audit(config, checks=checks or CHECKS, settle=0, **{"outside": ALL, **more})
+    """An audit of all hypervisors as the command makes it, by these checks or all that read them."""
+    return audits.audit(config, checks=checks or CHECKS, settle=0, **{"outside": ALL, "young": True, **more})
 
 
 def said(report: Report) -> list[tuple[str, dict[str, Any]]]:

@@ -109,7 +109,7 @@ def configured(depot: Depot, tmp_path: Path, more: str = "", **main: Any) -> Con
 
 def look(config: Config, *checks: str, **more: Any) -> Report:
     """An audit of all back ends, by these checks or all that read them."""
-    return audits.audit(config, checks=checks or CHECKS, settle=0, **{"outside": ALL, **more})
+    return audits.audit(config, checks=checks or CHECKS, settle=0, **{"outside": ALL, "young": True, **more})
 
 
 def said(report: Report) -> list[tuple[str, dict[str, Any]]]:

@@ -67,7 +67,7 @@ def config(patient: Config, tmp_path: Path) -> Config:
 
 def look(config: Config, *checks: str, **more: Any) -> Report:
     """An audit of all hosts, by these checks or all that read what is beside guests."""
-    return audits.audit(config, checks=checks or CHECKS, settle=0, **{"outside": ALL, **more})
+    return audits.audit(config, checks=checks or CHECKS, settle=0, **{"outside": ALL, "young": True, **more})
 
 
 def test_every_check_of_traces_is_rehearsed() -> None:

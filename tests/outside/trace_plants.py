@@ -384,6 +384,8 @@ def not_cleaned(scene: Traced) -> dict[str, Any]:
     """The host was cut off and never restarted its nova-compute; somebody undefined the old guest."""
     server = scene.server()
     source = _peer(scene, server)
+    reports = {"updated_at": scene.cloud.ago(5)}
+    scene.cloud.update(server.database, "services", {"host": source, "binary": "nova-compute"}, **reports)
     scene.trees.of(source).directory(server.uuid)
     scene.move(server, source_compute=source, dest_compute=server.host, migration_type="evacuation", status="done")
     return {"server": server.uuid, "host": source}

@@ -47,6 +47,7 @@ OUTSIDE_CHECK = OutsideCheck(
         "host_directories": {"uuid": "server"},
     },
     ages={"idle": 3600, "alive": 600},
+    lasting=frozenset({"alive"}),
     by_hand=(
         "ask the owner of {server} whether anything in {host}:{path} is needed. See that no finding"
         " evacuation-record-time-bomb names {host}; restart nova-compute there, which ends record {record}; then:"
