@@ -24,6 +24,7 @@ from stackmend.model.check import Check
 from stackmend.model.errors import ConfigError
 from stackmend.model.protocols import Api, Guests
 from stackmend.model.snapshot import CELL, service_of_source
+from stackmend.tables.expectations import Expectation
 from stackmend.tables.outside import outside
 
 #: seconds for which a judgement of the sources stays valid while a plan is applied
@@ -99,9 +100,11 @@ class CloudSession:
 
         ``checks``: those whose sources count; by default all. ``connections``: existing connections to use.
         """
-        wanted = sources.concerning(catalogue.checks().values() if checks is None else checks)
+        return self._judged(sources.concerning(catalogue.checks().values() if checks is None else checks), connections)
+
+    def _judged(self, expectations: Iterable[Expectation], connections: Connections | None) -> CloudSession:
         elsewhere = self.elsewhere
-        wanted = [one for one in wanted if not (elsewhere and any(map(elsewhere.serves, one.reads)))]
+        wanted = [one for one in expectations if not (elsewhere and any(map(elsewhere.serves, one.reads)))]
         session = self
         own = connections or Connections(self.databases.addresses, {})
         with nullcontext(own) if connections else closing(own):
@@ -134,15 +137,19 @@ class CloudSession:
     def asking(self, checks: Mapping[str, Check]) -> Iterator[Callable[[Mapping[str, Rows]], Confirmed]]:
         """A function that runs these checks again for findings, on rows read again.
 
-        The sources of all of them are judged before, and again once a minute: they may be others since the audit.
+        The sources of each are judged before, once a minute: they may be others since the audit. What judges those of
+        several checks is asked once.
         """
-        session, judged = self, -BELIEVED
+        session, begun, judged = self, -BELIEVED, set[str]()
 
         def again(candidates: Mapping[str, Rows]) -> Confirmed:
-            nonlocal session, judged
-            if time.monotonic() - judged > BELIEVED:
-                session = self.believed(checks.values(), connections)
-                judged = time.monotonic()
+            nonlocal session, begun, judged
+            if time.monotonic() - begun > BELIEVED:
+                session, begun, judged = self, time.monotonic(), set()
+            concerned = sources.concerning(checks[name] for name in candidates)
+            if new := [one for one in concerned if one.name not in judged]:
+                session = session._judged(new, connections)
+                judged |= {one.name for one in new}
             known = session.databases
             found = Confirmed()
             for name, rows in candidates.items():

@@ -58,7 +58,7 @@ def of_lost_subnet(live: Live, addresses: list[str]) -> None:
 
 
 def _searches(live: Live, addresses: list[str]) -> Iterator[Iterator[tuple[str, caches.Vif]]]:
-    """Scans of the caches, as few as possible, that show every one which lists one of the addresses."""
+    """Scans of the caches for the addresses: one for what they begin with, or one for each of a sample of them."""
     if not addresses:
         return
     start = f'"{commonprefix(addresses)}'  # noqa: RUF071 - character by character is what it is for
