@@ -79,7 +79,7 @@ def config(mirror: Mirror, tmp_path: Path) -> Config:
 
 def look(config: Config, *checks: str, **more: Any) -> Report:
     """An audit of these checks, or of all that read OVN."""
-    return audits.audit(config, checks=checks or CHECKS, settle=0, outside={SERVICE: ()}, **more)
+    return audits.audit(config, checks=checks or CHECKS, settle=0, **{"outside": {SERVICE: ()}, "young": True, **more})
 
 
 def found(report: Report) -> list[tuple[str, dict[str, Any]]]:
