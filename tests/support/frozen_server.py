@@ -70,9 +70,9 @@ class Relay:
 
     def _pass(self, client: socket.socket, server: socket.socket) -> None:
         with selectors.DefaultSelector() as both:
-            both.register(client, selectors.EVENT_READ, server)
-            both.register(server, selectors.EVENT_READ, client)
             try:
+                both.register(client, selectors.EVENT_READ, server)
+                both.register(server, selectors.EVENT_READ, client)
                 while True:
                     for key, _ in both.select():
                         self._open.wait()

@@ -8,6 +8,7 @@ What lies in the folders of this machine is hidden there, so that nothing that s
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -22,6 +23,8 @@ from .conftest import PATH, below, until
 from .managers import HOST, OWN, Machine
 
 _GROUPS = Path("/sys/fs/cgroup")
+#: no two hosts share a control group: the last processes of one may still be leaving when the next begins
+_NUMBERS = itertools.count(1)
 #: Docker's programs where the machine has none: scripts/setup.sh test
 _DOCKER = Path(__file__).parents[3] / ".uv" / "docker"
 
@@ -39,7 +42,8 @@ class Apart(Machine):
         if self._cannot:
             raise NotHereError(self._cannot)
         super().__init__(folder)
-        self.groups = [path / f"stackmend-test-{os.getpid()}" for path in hierarchies()]
+        group = f"stackmend-test-{os.getpid()}-{next(_NUMBERS)}"
+        self.groups = [path / group for path in hierarchies()]
         try:
             for path in self.groups:
                 path.mkdir()
@@ -53,6 +57,7 @@ class Apart(Machine):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, "GROUP": group},
             )
         try:
             self._begin(ready)
@@ -92,9 +97,7 @@ class Apart(Machine):
         self._outer.wait()
         for group in self.groups:
             # a group goes once those in it have
-            for path in (*sorted(group.rglob("*/"), reverse=True), group):
-                if path.is_dir():
-                    until(lambda path=path: _removed(path), f"{path} is still used")
+            until(lambda group=group: _removed(group), f"{group} is still used")
 
 
 class Booted(Apart):
@@ -159,7 +162,7 @@ class Docked(Apart):
         daemon = (
             f"while :; do env PATH={self.search()} {' '.join(_libraries())} dockerd --data-root={folder}/docker"
             " --storage-driver=vfs --bridge=none --iptables=false --ip6tables=false --exec-opt"
-            f" native.cgroupdriver=cgroupfs --cgroup-parent=/stackmend-test-{os.getpid()} || :; done"
+            ' native.cgroupdriver=cgroupfs --cgroup-parent="/$GROUP" || :; done'
         )
         super().__init__(folder, daemon, "--net", ready=("docker", "version"))
 
@@ -250,7 +253,9 @@ def _needed(program: str) -> list[str]:
     return [word for word in said.split() if word.startswith("/")]
 
 
-def _removed(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        path.rmdir()
-    return not path.exists()
+def _removed(group: Path) -> bool:
+    """Remove it with those below, some of which may go by themselves."""
+    for folder, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
+    return not group.exists()
