@@ -91,6 +91,5 @@ services: ## only the OpenStack services that the tests run migrations of, into 
 
 clean: ## remove what make made here (not Debian's packages, not your .venv, not a .services that is a link)
 	@rm -rf .uv docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	@[ -L .services ] || rm -rf .services
-	@rm -rf .services-2024.1
+	@for made in .services*; do [ -L "$$made" ] || rm -rf "$$made"; done
 	@find src lab tests bench docs scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -247,9 +247,14 @@ def proofs() -> str:
         f" {undone[p['undone']]} | {p['used']} |\n"
         for p in sorted(found["proofs"], key=lambda p: (p["repair"], p["strategy"], p["name"]))
     )
+    held = {(p["repair"], p["strategy"]) for p in found["proofs"]}
+    every = [(name, way) for name, (_, repair) in sorted(repairs().items()) for way in sorted(repair.strategies)]
+    lacking = ", ".join(f"`{name}` ({way})" for name, way in every if (name, way) not in held)
     return (
         f"On {releases}.\n\n"
-        "| repair | by | found by | broken by | undone and redone | used |\n|---|---|---|---|---|---|\n" + rows
+        "| repair | by | found by | broken by | undone and redone | used |\n|---|---|---|---|---|---|\n"
+        + rows
+        + (f"\nNo run has put these into the table: {lacking}.\n" if lacking else "")
     )
 
 

@@ -3,7 +3,8 @@
 # Usage (as root): packaging/debian/try.sh PACKAGE COMMAND
 #
 # Installs the package on a copy of this machine's files, runs the command there with sh, purges the package, and fails
-# if that leaves anything. The copy is in memory and seen by nobody else: this machine is not changed.
+# if that takes a journal along, or leaves anything else. Once more without a journal: then nothing is left at all. The
+# copy is in memory and seen by nobody else: this machine is not changed.
 set -euo pipefail
 
 if [ "${1:-}" != --inside ]; then
@@ -21,6 +22,11 @@ done
 env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 HOME=/root chroot /mnt/all sh -eu -c '
 dpkg --force-depends -i /tmp/it.deb >&2
 sh -eu -c "$1"
+echo undo >/var/lib/stackmend/of-a-run
+dpkg --purge stackmend 2>&1
+grep -qx undo /var/lib/stackmend/of-a-run
+rm -r /var/lib/stackmend
+dpkg --force-depends -i /tmp/it.deb >&2
 dpkg --purge stackmend >&2
 for left in /opt/venvs/stackmend /etc/stackmend /var/lib/stackmend /usr/bin/stackmend /usr/share/doc/stackmend; do
     if [ -e "$left" ]; then

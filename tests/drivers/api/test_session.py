@@ -194,4 +194,6 @@ def test_a_service_without_microversions_is_not_taken_at_its_word(
 
     with pytest.raises(SourceError, match=r"compute of cloud .* has no microversions: GET /os-services needs 2\.53"):
         reading.get("compute", "/os-services?binary=nova-conductor", "2.53")
+    with pytest.raises(SourceError, match=r"no microversions: GET /os-keypairs/mine needs 2\.10"):
+        reading.get("compute", "/os-keypairs/mine?user_id=another", "2.10")  # 404
     assert not reading.offers("compute", "2.1")

@@ -23,11 +23,13 @@ from stackmend.model.operations.compute import VifDeleted
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.releases import installed
 
-from .proofs import Desk, Rehearsal
-from .repairs import PROOFS
+from .proofs import TABLE, Desk, Rehearsal
+from .repairs import ALL
 from .using import Thing
 
-BY_API = {proof.name: proof for proof in PROOFS if proof.strategy == "api"}
+#: what holds on the newest, and is to hold here as well
+HELD = {line["name"] for line in json.loads(TABLE.read_text())["proofs"]}
+BY_API = {proof.name: proof for proof in ALL if proof.strategy == "api" and proof.name in HELD}
 #: the highest that its services offer, and what newer ones offer that stackmend makes use of
 HIGHEST = {"compute": (2, 96), "block-storage": (3, 71), "placement": (1, 39)}
 NEWER = ("2.97", "2.98", "2.100")

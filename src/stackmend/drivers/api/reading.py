@@ -132,8 +132,12 @@ class ApiReading:
         raise SourceError(f"{request.service} of cloud {self._session.name} does not answer")
 
     def _heeded(self, request: Request, answer: Response) -> None:
-        """SourceError if the service knows no microversions: it answers all the same, in an older form."""
-        if not request.microversion or not answer.good or request.service in self._versioned:
+        """SourceError if the service knows no microversions: it answers all the same, in an older form.
+
+        A 404 is an answer, too: a key pair of another user is not found by a service that ignores whose it is to be.
+        """
+        said = answer.good or answer.status == 404
+        if not request.microversion or not said or request.service in self._versioned:
             return
         if self._versions(request.service) is None:
             raise SourceError(
