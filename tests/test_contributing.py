@@ -107,7 +107,7 @@ def test_their_pages_are_made(tree: Tree) -> None:
 
 def test_the_demo_breaks_it_and_mends_it(tree: Tree) -> None:
     """Without being told of it."""
-    assert CHECK in tree.stackmend("demo")
+    assert CHECK in tree.stackmend("demo", "--check", CHECK)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from .support.planning import plan_for
 #: so many servers that every pair has one of its own
 SERVERS = 4_000
 #: pairs that are gone through by default, evenly spread over all; the rest only in long runs
-SOME = 250
+SOME = 120
 #: plans until everything is mended that can be: a mended thing may show the damage behind it, once or twice
 ROUNDS = 6
 #: raised by a plant if there is nothing left of what it wants to break

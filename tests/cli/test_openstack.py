@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from stackmend.cli.commands.demo import repairable
 from stackmend.cli.manager import Commands
 from stackmend.cli.plugin import API_NAME
 from stackmend.model.errors import Exit
@@ -101,7 +102,7 @@ def test_from_the_plan_to_the_undo(openstack, broken_cloud, cloud_config, tmp_pa
     """Plan, apply and undo, each with its own exit code, the configuration from the environment."""
     config = {"STACKMEND_CONFIG": str(cloud_config)}
     path = tmp_path / "plan.json"
-    chosen = [word for name in choices() for word in ("--repair", name)]
+    chosen = [word for name in choices(repairable()) for word in ("--repair", name)]
     planned = openstack("mend", "plan", "create", "--allow-db", *chosen, "--out", path, **config)
     assert planned.code == Exit.FINDINGS
     assert f"next: openstack mend plan apply {path}" in planned.err

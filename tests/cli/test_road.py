@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
+from stackmend.cli.commands.demo import repairable
 from stackmend.model.errors import Exit
 from stackmend.report.clean import printable
 from stackmend.report.table import columns
@@ -39,7 +40,7 @@ def stackmend(run, cloud_config):
 
 def planned(stackmend, path, checks=()):
     """A plan for everything that is wrong, or for what these checks find, in a file."""
-    words = [word for name in choices() for word in ("--repair", name)]
+    words = [word for name in choices(repairable()) for word in ("--repair", name)]
     words += [word for name in sorted(checks) for word in ("--check", name)]
     done = stackmend("plan", "create", "--allow-db", *words, "--out", path)
     assert done.code == Exit.FINDINGS
@@ -433,3 +434,14 @@ def test_the_demo(run, tmp_path):
     steps = conforms(done.out, "demo")
     assert [step["exit"] for step in steps] == [step["expected"] for step in steps]
     assert sum(step["command"].startswith("stackmend ") for step in steps) == 8
+
+
+def test_the_demo_of_one_check(run, tmp_path):
+    """Nothing else is broken; a check that no repair mends is refused by its name."""
+    done = run("demo", "--servers", "150", "--check", "volume-stuck-detaching")
+    assert done.code == Exit.CLEAN
+    assert [line.split()[1] for line in done.out.splitlines() if line.startswith("  broken: ")] == [
+        "volume-stuck-detaching"
+    ]
+    refused = run("demo", "--check", "domain-on-two-hosts")
+    assert (refused.code, "domain-on-two-hosts" in refused.err) == (Exit.USAGE, True)

@@ -31,6 +31,8 @@ from .test_schemas import SERVICES
 #: a SLURP release, from which the services upgrade directly over several others: all their migrations since are run
 BEFORE = "zed"
 SERVERS = 600
+#: of the halts in a database, make test audits one in so many
+SHARE = 4
 #: statements that change no column: an index, a constraint
 _KEYS = re.compile(r"(CREATE|DROP) (UNIQUE )?INDEX|ALTER TABLE \S+ (ADD CONSTRAINT|DROP FOREIGN|DROP INDEX)")
 _BEATS = (
@@ -125,7 +127,8 @@ def names(report: Report) -> dict[str, set[str]]:
 def test_found_or_incomplete_wherever_a_migration_stops(upgraded: Upgraded, only: str) -> None:
     """A check finds exactly what it found before the upgrade, or says by name what it lacks: never less, never more.
 
-    Between two databases, when cells are of different releases, all checks are asked.
+    Between two databases, when cells are of different releases, all checks are asked. A short run looks at some of the
+    halts of one database (docs/adr/0078).
     """
     halts = 0
     for database in sorted(upgraded.cloud.databases):
@@ -134,7 +137,8 @@ def test_found_or_incomplete_wherever_a_migration_stops(upgraded: Upgraded, only
         for checks in upgraded.migrate(database):
             if checks:
                 halts += 1
-                assert_as_before(upgraded, upgraded.audit(*checks), database)
+                if not (only and halts % SHARE):
+                    assert_as_before(upgraded, upgraded.audit(*checks), database)
         assert_as_before(upgraded, upgraded.audit(), f"after {database}")
     assert halts > (5 if only else 20)
     assert upgraded.audit().incomplete == {}

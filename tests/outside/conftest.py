@@ -14,16 +14,23 @@ from ..support.crowds import touched
 from .host_plants import Scene
 from .hypervisors import Hypervisors
 
-#: of so many look-alikes of checks that nobody changed, each an audit of its own, one is gone through (docs/adr/0078)
+#: of so many plants and look-alikes of checks that nobody changed, each an audit of its own, one is gone through
+#: (docs/adr/0078)
 SHARE = 4
+#: plants that another test of the file finds all at once
+TOGETHER = "test_what_is_left_is_found"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave the others to make test-long."""
-    alike = [item for item in items if item.path.parent == Path(__file__).parent and "looks" in item.name.split("[")[0]]
-    for number, item in enumerate(alike):
+    for number, item in enumerate(filter(_repeats, items)):
         if number % SHARE and not any(name in item.name for name in touched()):
             item.add_marker(pytest.mark.long)
+
+
+def _repeats(item: pytest.Item) -> bool:
+    test = item.name.partition("[")[0]
+    return item.path.parent == Path(__file__).parent and ("looks" in test or test == TOGETHER)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from .dead_host import Site, moves, standing
 CELLS = ("cell:cell1", "cell:cell2")
 CASES = list(healthy())
 #: of so many cases one is gone through in a short run, beside those that are named
-SHARE = 16
+SHARE = 32
 #: case -> a part of the reason why its server stays
 STAYS = {
     "port-binding-inactive-leftover:live_migrating": "is not declared dead: its guest may run there",

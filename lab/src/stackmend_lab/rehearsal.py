@@ -93,7 +93,7 @@ class Rehearsal:
         found = self._quietly("audit", "-f", "json")
         self._same("every damage is found, and nothing else", sorted(c for c, _ in planted), _checks(found))
         plan = self._file("plan.json")
-        chosen = [word for name in choices(absent) for word in ("--repair", name)]
+        chosen = [word for name in choices(self.repairable, absent) for word in ("--repair", name)]
         self._type("how it would be mended", Exit.FINDINGS, "plan", "create", "--allow-db", *chosen, "--out", plan)
         self._type("every statement of the plan", Exit.CLEAN, "plan", "show", plan)
         self._type("do it", Exit.REPAIRED, "plan", "apply", plan, "--yes", "--accept", "all")
@@ -170,9 +170,10 @@ def plant(
     ]
 
 
-def choices(absent: Collection[Case] = ()) -> list[str]:
+def choices(repairable: Collection[str], absent: Collection[Case] = ()) -> list[str]:
     """The repairs that an operator would choose for the damage of :func:`plant`, if there are several."""
-    return sorted({case.chosen for case in broken() if case.variant == PLANT and case.chosen and case not in absent})
+    plants = (case for case in broken() if case.variant == PLANT and case.check in repairable and case not in absent)
+    return sorted({case.chosen for case in plants if case.chosen})
 
 
 def _checks(found: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,6 +26,7 @@ class Demo(Printing):
     examples = """
   $ stackmend demo
   $ stackmend demo --release zed                # on the databases of an older release
+  $ stackmend demo --check volume-stuck-detaching     # nothing is broken but what this check finds
   $ stackmend demo --keep stackmend-demo        # keep the folder to experiment with"""
     default_format = TEXT
 
@@ -41,6 +43,12 @@ class Demo(Printing):
             default=NEWEST,
             help="whose databases the services have (default: the newest)",
         )
+        parser.add_argument(
+            "--check",
+            action="append",
+            metavar="NAME",
+            help="break only what this check finds, and a repair mends in the databases; can be repeated",
+        )
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -50,22 +58,23 @@ class Demo(Printing):
                 f"--servers {parsed_args.servers} is too small",
                 "Use 150 or more: every check breaks a server of its own.",
             )
+        checks = chosen(parsed_args.check)
         require_lab()
         if not parsed_args.keep:
             with TemporaryDirectory(prefix="stackmend-demo-") as temporary:
-                return self._rehearse(Path(temporary), parsed_args)
+                return self._rehearse(Path(temporary), parsed_args, checks)
         folder = Path(parsed_args.keep)
         try:
             folder.mkdir(parents=True)
         except OSError as problem:
             raise UsageError(f"{folder} cannot be made: {problem.strerror}", "Name a new folder.") from None
-        code = self._rehearse(folder, parsed_args)
+        code = self._rehearse(folder, parsed_args, checks)
         self.notes.say(
             f"kept in {folder}; try: STACKMEND_STATE={folder}/state stackmend --config {folder}/cloud.toml audit"
         )
         return code
 
-    def _rehearse(self, folder: Path, parsed_args: argparse.Namespace) -> int:
+    def _rehearse(self, folder: Path, parsed_args: argparse.Namespace, checks: frozenset[str]) -> int:
         from stackmend.cli.shell import main
         from stackmend.report.document import Document
         from stackmend_lab.rehearsal import Rehearsal
@@ -73,7 +82,7 @@ class Demo(Printing):
         machine = not self.for_people(parsed_args)
         out = sys.stderr if machine else self.stdout
         begun = time.monotonic()
-        rehearsal = Rehearsal(folder, parsed_args.servers, main, repairable(), out, parsed_args.release)
+        rehearsal = Rehearsal(folder, parsed_args.servers, main, checks, out, parsed_args.release)
         good = rehearsal.run()
         steps = [step.as_dict() for step in rehearsal.steps]
         if machine:
@@ -82,6 +91,18 @@ class Demo(Printing):
         verdict = "all as expected" if good else "NOT as expected"
         self.notes.say(f"{len(steps)} steps in {time.monotonic() - begun:.0f} s, {verdict}")
         return int(Exit.CLEAN if good else Exit.ERROR)
+
+
+def chosen(names: Sequence[str] | None) -> frozenset[str]:
+    """The checks of these names, or all of :func:`repairable`; UsageError for one that is not among them."""
+    known = repairable()
+    for name in names or ():
+        if name not in known:
+            raise UsageError(
+                f"no repair mends the findings of {name} in the databases",
+                "'stackmend check list' shows the checks and their repairs.",
+            )
+    return frozenset(names or known)
 
 
 def repairable() -> frozenset[str]:
