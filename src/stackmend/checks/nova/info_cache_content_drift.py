@@ -84,32 +84,10 @@ CHECK = Check(
     # hardly any port has more than two addresses, and listing them takes longer than all else.
     # Nova shows the floating IPs of a port's address, whatever else the row of the floating IP says
     sql="""
-        WITH listed AS (
-            SELECT v.instance_uuid, v.cell, v.port_id, LOWER(v.address) AS mac, v.vif_type, v.vnic_type, v.fixed,
-                   v.floating, LOWER(p.mac_address) AS port_mac, p.project_id, p.standard_attr_id
-              FROM nova_vifs v
-              JOIN neutron_ports p ON p.id = v.port_id AND p.device_id = v.instance_uuid
-             WHERE p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')),
-        bound AS (
-            SELECT port_id, MIN(vif_type) AS vif_type, MIN(vnic_type) AS vnic_type
-              FROM neutron_ml2_port_bindings
-             WHERE status = 'ACTIVE'
-             GROUP BY port_id
-            HAVING COUNT(*) = 1),
-        counted AS (
+        WITH counted AS (
             SELECT port_id, COUNT(*) AS addresses, MIN(ip_address) AS one, MAX(ip_address) AS other
               FROM neutron_ipallocations
              GROUP BY port_id),
-        placed AS (
-            SELECT port_id, CASE WHEN one = other THEN one ELSE CONCAT(one, ',', other) END AS fixed
-              FROM counted
-             WHERE addresses <= 2
-            UNION ALL
-            SELECT i.port_id, STRING_AGG(DISTINCT i.ip_address, ',' ORDER BY i.ip_address)
-              FROM counted c
-              JOIN neutron_ipallocations i ON i.port_id = c.port_id
-             WHERE c.addresses > 2
-             GROUP BY i.port_id),
         reached AS (
             SELECT f.fixed_port_id AS port_id, MAX(COALESCE(a.updated_at, a.created_at)) AS changed_at,
                    STRING_AGG(DISTINCT f.floating_ip_address, ',' ORDER BY f.floating_ip_address) AS floating
@@ -117,6 +95,43 @@ CHECK = Check(
               JOIN neutron_ipallocations i ON i.port_id = f.fixed_port_id AND i.ip_address = f.fixed_ip_address
               JOIN neutron_other_attributes a ON a.id = f.standard_attr_id
              GROUP BY f.fixed_port_id),
+        suspects AS (  -- whatever may differ, each by a narrow join: everything is compared for these few alone
+            SELECT v.port_id, v.instance_uuid, v.cell
+              FROM nova_vifs v JOIN neutron_ports p ON p.id = v.port_id
+             WHERE LOWER(v.address) <> LOWER(p.mac_address)
+            UNION
+            SELECT v.port_id, v.instance_uuid, v.cell
+              FROM nova_vifs v JOIN neutron_ml2_port_bindings b ON b.port_id = v.port_id
+             WHERE b.status = 'ACTIVE' AND (v.vnic_type <> b.vnic_type OR v.vif_type <> b.vif_type)
+            UNION
+            SELECT v.port_id, v.instance_uuid, v.cell
+              FROM nova_vifs v LEFT JOIN counted c ON c.port_id = v.port_id
+             WHERE c.addresses > 2 OR v.fixed <> CASE WHEN c.one IS NULL THEN '' WHEN c.one = c.other THEN c.one
+                                                      ELSE CONCAT(c.one, ',', c.other) END
+            UNION
+            SELECT v.port_id, v.instance_uuid, v.cell
+              FROM nova_vifs v LEFT JOIN reached r ON r.port_id = v.port_id
+             WHERE v.floating <> COALESCE(r.floating, '')),
+        listed AS (
+            SELECT v.instance_uuid, v.cell, v.port_id, LOWER(v.address) AS mac, v.vif_type, v.vnic_type, v.fixed,
+                   v.floating, LOWER(p.mac_address) AS port_mac, p.project_id, p.standard_attr_id
+              FROM suspects x
+              JOIN nova_vifs v ON v.port_id = x.port_id AND v.instance_uuid = x.instance_uuid AND v.cell = x.cell
+              JOIN neutron_ports p ON p.id = v.port_id AND p.device_id = v.instance_uuid
+             WHERE p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')),
+        ports AS (SELECT DISTINCT port_id FROM listed),
+        bound AS (
+            SELECT b.port_id, MIN(b.vif_type) AS vif_type, MIN(b.vnic_type) AS vnic_type
+              FROM ports x
+              JOIN neutron_ml2_port_bindings b ON b.port_id = x.port_id
+             WHERE b.status = 'ACTIVE'
+             GROUP BY b.port_id
+            HAVING COUNT(*) = 1),
+        placed AS (
+            SELECT i.port_id, STRING_AGG(DISTINCT i.ip_address, ',' ORDER BY i.ip_address) AS fixed
+              FROM ports x
+              JOIN neutron_ipallocations i ON i.port_id = x.port_id
+             GROUP BY i.port_id),
         paired AS (
             SELECT l.instance_uuid, l.cell, l.port_id, l.project_id, l.standard_attr_id, r.changed_at, l.mac,
                    l.port_mac, l.vnic_type, COALESCE(b.vnic_type, l.vnic_type) AS port_vnic_type, l.vif_type,
