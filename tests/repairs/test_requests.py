@@ -165,6 +165,7 @@ def test_a_server_is_marked_deleted_whole(desk: Desk) -> None:
     """Row and children get their own ids as marks, the mapping is queued, the allocation goes; others keep theirs."""
     server = desk.cloud.pick("volume_backed")
     desk.cloud.insert(server.database, "tags", resource_id=server.uuid, tag="t")
+    desk.cloud.insert(server.database, "instance_id_mappings", uuid=server.uuid, deleted=0)
     others = desk.rows(server.database, "instances", deleted=0)
     desk.done("server", "mark-deleted", server.uuid, "--overrule", str(server.host))
     row = desk.server(server)
@@ -174,6 +175,8 @@ def test_a_server_is_marked_deleted_whole(desk: Desk) -> None:
         marked = desk.rows(server.database, table, instance_uuid=server.uuid)
         assert marked
         assert {child["deleted"] == child["id"] for child in marked} == {True}
+    (number,) = desk.rows(server.database, "instance_id_mappings", uuid=server.uuid)
+    assert number["deleted"] == number["id"]
     assert desk.rows(server.database, "tags", resource_id=server.uuid) == []
     actions = desk.rows(server.database, "instance_actions", instance_uuid=server.uuid, action="stackmend-delete")
     assert len(actions) == 1

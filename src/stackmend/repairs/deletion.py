@@ -10,15 +10,16 @@ from stackmend.model.step import DeleteRow, Record, Step, Values
 from stackmend.repairs.common import change, marked_deleted
 from stackmend.tables.nova import HARD_CHILDREN, SOFT_CHILDREN
 
-#: soft-deleted with the server as well, but not covered by any check: a fault may be written after the deletion
-_QUIET_CHILDREN = ("instance_faults",)
+#: soft-deleted with the server as well (table -> column with its UUID), but not covered by any check: a fault may be
+#: written after the deletion. Without the row in instance_id_mappings marked, the archived server leaves it behind
+_QUIET_CHILDREN = {"instance_faults": "instance_uuid", "instance_id_mappings": "uuid"}
 
 
 def children(live: Live, database: str, server: str, now: str) -> Iterator[Step]:
     """Mark the live children deleted, delete those without a deletion mark, and free PCI devices."""
-    for table in (*SOFT_CHILDREN, *_QUIET_CHILDREN):
+    for table, column in (dict.fromkeys(SOFT_CHILDREN, "instance_uuid") | _QUIET_CHILDREN).items():
         if live.columns(database, table):
-            for row in live.rows(database, table, {"instance_uuid": server, "deleted": 0}):
+            for row in live.rows(database, table, {column: server, "deleted": 0}):
                 yield marked_deleted(live, database, table, row, at=now)
     for table, (_, column) in HARD_CHILDREN.items():
         if live.columns(database, table):

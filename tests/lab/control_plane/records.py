@@ -12,7 +12,7 @@ from stackmend_lab.breaks._scene import Scene
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import wait
 
-from . import damage, sdk_errors
+from . import damage, sdk_errors, usual
 from .using import Thing
 
 Json = dict[str, Any]
@@ -180,6 +180,13 @@ def counted_quota(thing: Thing) -> None:
     have = "SELECT COUNT(*) AS n FROM volumes WHERE project_id = %s AND deleted = 0 AND use_quota = 1"
     assert resource == "volumes"
     assert shown[resource]["in_use"] == thing.sql("cinder", have, project)[0]["n"]
+
+
+def reserved_image(thing: Thing) -> None:
+    """Glance gives the id of the image to no other, and shows no content under it."""
+    usual.refused_image(thing)
+    found = thing.cloud.image.find_image(thing.key["image"])
+    assert found is None or (found.status, found.size) == ("queued", None)
 
 
 def readable_image(thing: Thing) -> None:

@@ -142,6 +142,11 @@ PROOFS = (
     broken("image-active-without-location", "restore-image-location", "db", records.readable_image,
            harm=records.unreadable),
     broken("image-import-lock-stale", "drop-import-marks", "db", records.readable_image),
+    # a nova-compute frees what a server that it remembers as deleted has on its provider
+    broken("allocation-orphan:unknown", "delete-allocations", "db", use.no_allocation),
+    # an image that Glance has deleted keeps its id from others, too: undo does not bring back the risk
+    broken("image-id-reuse-risk", "reserve-image-id", "api", records.reserved_image, undo=False),
+    broken("image-id-reuse-risk", "reserve-image-id", "db", records.reserved_image),
 )  # fmt: skip
 #: needs another configuration of Nova while it is mended, and so would the other checks of this repair
 HEALER = Proof(

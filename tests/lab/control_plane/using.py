@@ -56,7 +56,7 @@ class Thing:
     def names(self) -> set[str]:
         """Every UUID by which it is known: for --server, and to recognise its findings."""
         found = {str(v) for k, v in self.key.items() if k in ("server", "port", "volume", "consumer")}
-        return found | self.migrations()
+        return (found | {self.server} | self.migrations()) - {""}
 
     def concerns(self, finding: Mapping[str, Any]) -> bool:
         """True for a finding that names one of its UUIDs or one of its ports."""
@@ -107,7 +107,8 @@ class Thing:
         assert set(self.plane.guests(host)[self.server]["vifs"]) == set(nics), "the guest has other NICs"
         wait(lambda: self._active(host), f"the ports of {self.server} to be ACTIVE on {host}", 60)
         assert self.shown() == {ip for _, ips in nics.values() for ip in ips}
-        assert self.providers() == {host}
+        # a nova-compute that has moved a server away frees what it held there after the server is ACTIVE
+        wait(lambda: self.providers() == {host}, f"{self.server} to have allocations on {host} alone", 60)
 
     def _active(self, host: str) -> bool:
         ports = list(self.cloud.network.ports(device_id=self.server))

@@ -70,6 +70,11 @@ def user(thing: Thing) -> None:
 def image(thing: Thing) -> None:
     """Glance has no such image, and gives its id to no other."""
     assert thing.cloud.image.find_image(thing.key["image"]) is None
+    refused_image(thing)
+
+
+def refused_image(thing: Thing) -> None:
+    """Glance gives the id of the image to no other."""
     like = {"disk_format": "raw", "container_format": "bare"}
     with pytest.raises(sdk_errors.ConflictException):
         thing.cloud.image.create_image(name="again", id=thing.key["image"], allow_duplicates=True, **like)
