@@ -288,6 +288,14 @@ def led_to(depot: Depot) -> None:
     depot.location(depot.image(), f"rbd://{CLUSTER}/{IMAGES}/{image}/golden")
 
 
+def led_to_without_snapshot(depot: Depot) -> dict[str, Any]:
+    """Likewise, and its snapshot was removed: it is lost to Glance, and all there is of that image."""
+    depot.images.put(image := new())
+    picture = depot.image()
+    depot.location(picture, f"rbd://{CLUSTER}/{IMAGES}/{image}/snap")
+    return {"image": picture, "name": f"{image}@snap", "backend": IMAGES}
+
+
 def trash_and_others(depot: Depot) -> None:
     """A deleted image that others are based on, images of other names, and one that is being uploaded."""
     depot.images.put(image := new(), snapshots=["snap"])
@@ -306,7 +314,8 @@ PLANTS: dict[str, dict[str, tuple[Plant, ...]]] = {
         "unopened": (nobody,),
     },
     "image-backend-missing": {
-        "gone": (image_removed, elsewhere_too), "trash": (image_discarded,), "snapshot": (snapshot_removed,),
+        "gone": (image_removed, elsewhere_too), "trash": (image_discarded,),
+        "snapshot": (snapshot_removed, led_to_without_snapshot),
     },
     "rbd-image-orphan": {
         "unknown": (content_of_nobody, upload_cut_off), "deleted": (content_of_a_deleted_image,),
