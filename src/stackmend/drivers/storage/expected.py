@@ -79,9 +79,9 @@ class Expected:
         return sorted(unknown), sorted(locked)
 
     def _users(self, one: Stored) -> set[str]:
-        """The servers that write to it; a disk for the configuration is only read."""
+        """The servers that write to it: none to a configuration, nor to the disk of a rescue that is over."""
         if one.kind == "disk":
-            return set() if one.name.endswith(".config") else {one.uuid}
+            return set() if "_disk.config" in one.name or one.name.endswith(".rescue") else {one.uuid}
         return self.holders.get(one.uuid, set()) if one.kind == "volume" else set()
 
     def unseen(self, back_end: BackEnd, listing: Listing) -> tuple[tuple[str, str], ...]:
