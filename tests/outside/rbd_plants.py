@@ -159,6 +159,30 @@ def config_disk(depot: Depot) -> None:
     depot.vms.held(_disk(depot.cloud.pick("active"), ".config"), DEAD, ALIVE)
 
 
+def rescue_is_over(depot: Depot) -> None:
+    """Its disks could not be removed, and the server runs on its own disk again."""
+    server = depot.cloud.pick("active")
+    for suffix in (".rescue", ".config.rescue"):
+        depot.vms.held(_disk(server, suffix), DEAD)
+
+
+def reserved(depot: Depot) -> None:
+    """A volume of a server that has not got it yet."""
+    _held_and_attached(depot, attach_status="reserved")
+
+
+def read_only(depot: Depot) -> None:
+    """A guest that only reads never takes the lock."""
+    _held_and_attached(depot, attach_mode="ro")
+
+
+def _held_and_attached(depot: Depot, **values: Any) -> None:
+    volume, _ = _attached(depot)
+    assert isinstance(depot.main, Pool)
+    depot.main.held(f"volume-{volume}", DEAD)
+    depot.cloud.update("cinder", "volume_attachment", {"volume_id": volume}, **values)
+
+
 def of_several_servers(depot: Depot) -> None:
     """A volume that several servers have is none of this."""
     volume, _ = _attached(depot)
@@ -288,6 +312,14 @@ def led_to(depot: Depot) -> None:
     depot.location(depot.image(), f"rbd://{CLUSTER}/{IMAGES}/{image}/golden")
 
 
+def led_to_without_snapshot(depot: Depot) -> dict[str, Any]:
+    """Likewise, and its snapshot was removed: it is lost to Glance, and all there is of that image."""
+    depot.images.put(image := new())
+    picture = depot.image()
+    depot.location(picture, f"rbd://{CLUSTER}/{IMAGES}/{image}/snap")
+    return {"image": picture, "name": f"{image}@snap", "backend": IMAGES}
+
+
 def trash_and_others(depot: Depot) -> None:
     """A deleted image that others are based on, images of other names, and one that is being uploaded."""
     depot.images.put(image := new(), snapshots=["snap"])
@@ -306,7 +338,8 @@ PLANTS: dict[str, dict[str, tuple[Plant, ...]]] = {
         "unopened": (nobody,),
     },
     "image-backend-missing": {
-        "gone": (image_removed, elsewhere_too), "trash": (image_discarded,), "snapshot": (snapshot_removed,),
+        "gone": (image_removed, elsewhere_too), "trash": (image_discarded,),
+        "snapshot": (snapshot_removed, led_to_without_snapshot),
     },
     "rbd-image-orphan": {
         "unknown": (content_of_nobody, upload_cut_off), "deleted": (content_of_a_deleted_image,),
@@ -315,12 +348,12 @@ PLANTS: dict[str, dict[str, tuple[Plant, ...]]] = {
 LOOK_ALIKES: dict[str, tuple[Alike, ...]] = {
     "rbd-lock-stale": (
         owned, other_form_of_address, unlocked, by_hand, being_moved, not_to_run, host_is_down, config_disk,
-        of_several_servers,
+        rescue_is_over, reserved, read_only, of_several_servers,
     ),
     "image-backend-missing": (other_places, being_imported, just_imported, closed_image),
     "rbd-image-orphan": (waits_for_the_scrubber, image_just_deleted, led_to, trash_and_others),
 }  # fmt: skip
 #: those whose volumes must be in a pool
-POOLED = frozenset({volume_after_a_power_loss, of_several_servers, content_of_nobody})
+POOLED = frozenset({volume_after_a_power_loss, reserved, read_only, of_several_servers, content_of_nobody})
 #: those that change what others plant
-ALONE = frozenset({host_is_down, of_several_servers})
+ALONE = frozenset({host_is_down, reserved, read_only, of_several_servers})

@@ -175,10 +175,15 @@ def just_changed(depot: Depot) -> None:
 
 
 def failed_over(depot: Depot) -> None:
-    """It is used on the replica."""
-    volume = depot.volume()
-    depot.main.drop(f"volume-{volume}")
-    depot.row(volume, replication_status="failed-over")
+    """It is used on the replica; one that was not replicated, or could not be promoted, is where it was."""
+    for values in (
+        {"replication_status": "failed-over"},
+        {"replication_status": "failover-error", "status": "error", "previous_status": "in-use"},
+        {"replication_status": "not-capable", "status": "error", "previous_status": "in-use"},
+    ):
+        volume = depot.volume()
+        depot.main.drop(f"volume-{volume}")
+        depot.row(volume, **values)
 
 
 def on_a_back_end_that_is_not_configured(depot: Depot) -> None:

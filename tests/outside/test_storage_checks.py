@@ -223,6 +223,22 @@ def test_a_list_of_another_back_end_is_not_believed(depot: Depot, tmp_path: Path
     assert "some that Cinder has elsewhere" in report.incomplete["volume-backend-missing"]
 
 
+def test_a_list_of_which_nothing_is_known_is_not_believed(depot: Depot, tmp_path: Path) -> None:
+    """Another cloud's pool: the few volumes that should be there are not said to be lost."""
+    depot.row(depot.volume(), host="control@spare#pool")
+    depot.spare.put(f"volume-{new()}")
+    report = look(configured(depot, tmp_path))
+    assert report.findings == ()
+    assert "it holds 0 of the 1 volumes" in report.incomplete["volume-backend-missing"]
+
+
+def test_what_is_left_of_deleted_images_is_not_another_clouds(depot: Depot, tmp_path: Path) -> None:
+    """Glance knows them, however many they are."""
+    count = 2 * len(located(depot.cloud, CLUSTER, IMAGES)) // 3
+    keys = [rbd_plants.content_of_a_deleted_image(depot) for _ in range(count)]
+    assert said(look(configured(depot, tmp_path))) == sorted((("rbd-image-orphan", key) for key in keys), key=repr)
+
+
 def test_a_back_end_of_which_nothing_is_known_has_no_orphans(depot: Depot, tmp_path: Path) -> None:
     """However little there is: nothing shows that it is this cloud's."""
     depot.spare.put(f"volume-{new()}")

@@ -323,6 +323,14 @@ def missing_of_one_that_comes(scene: Scene) -> None:
     (scene.made.path / "_base" / base).unlink()
 
 
+def behind_a_link(scene: Scene) -> None:
+    """The cache is on another disk: nobody looked at what the link leads to."""
+    scene.old(scene.server().uuid, scene.made.base())
+    cache = scene.made.path / "_base"
+    cache.rename(cache.with_name("cache"))
+    cache.symlink_to("cache")
+
+
 PLANTS: dict[str, dict[str, Plant]] = {
     "instance-dir-orphan": {"nobody": nobody, "elsewhere": elsewhere, "deleted": deleted, "resize_left": resize_left},
     "base-file-unused": {"unused": unused, "unused_swap": unused_swap},
@@ -340,5 +348,5 @@ LOOK_ALIKES: dict[str, dict[str, Alike]] = {
         one.__name__: one
         for one in (used, used_below, touched, base_open, flat, quarantined, move_under_way, broken_disk)
     },
-    "base-file-missing": {one.__name__: one for one in (flat_and_raw, missing_of_one_that_comes)},
+    "base-file-missing": {one.__name__: one for one in (flat_and_raw, missing_of_one_that_comes, behind_a_link)},
 }  # fmt: skip

@@ -316,6 +316,12 @@ def below(home: str, backing: str, folder: str) -> str:
     return "" if clean.startswith(("..", "/")) or ":" in backing.partition("/")[0] else clean
 
 
+def _behind_a_link(path: str, raw: Raw) -> bool:
+    """Whether a directory on the way to it is a link, such as a ``_base`` on another disk: nothing below was listed."""
+    above = raw.files.get(path.partition("/")[0])
+    return above is not None and above.type == "l"
+
+
 def _disk(image: Image, images: Mapping[str, Image], raw: Raw, home: str) -> Disk:
     """A disk with its chain, followed only inside the instances directory."""
     chain: list[str] = []
@@ -327,6 +333,8 @@ def _disk(image: Image, images: Mapping[str, Image], raw: Raw, home: str) -> Dis
             problems.append(f"its base {at.backing} is outside the instances directory")
         elif path in chain or path == image.path:
             problems.append(f"its backing chain is circular at {path}")
+        elif _behind_a_link(path, raw):
+            problems.append(f"its base {path} is behind a link, and is not examined")
         elif path not in raw.files:
             chain.append(path)
             problems.append(f"its base {path} is missing")

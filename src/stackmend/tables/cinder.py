@@ -97,7 +97,7 @@ TABLES = (
         name="volumes",
         label="cinder_stored_volumes",
         columns=(
-            *text("id", "host", "cluster_name", "status", "migration_status", "replication_status"),
+            *text("id", "host", "cluster_name", "status", "migration_status", "previous_status", "replication_status"),
             Column("stored", expr="COALESCE(t._name_id, t.id)"),
             Column("share", expr=f"CASE WHEN {_SHARE} THEN t.provider_location END"),
             *ints("size"),

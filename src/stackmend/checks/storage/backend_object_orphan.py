@@ -20,14 +20,17 @@ what looks like a leftover may be the only copy of a volume that a restored data
 
 ## How it comes about
 Rows were deleted by SQL; Cinder's database was restored from a backup; cinder-volume was killed while it deleted,
-migrated or created; a migration could not remove its source; another cloud shares the pool.
+migrated or created; a migration could not remove its source; another cloud shares the pool. Or somebody wanted it so:
+`cinder unmanage` and `snapshot-unmanage` mark the row deleted like any other, and leave the object under its name, with
+whoever uses it now.
 
 ## How to see it by hand
 `rbd ls -l <pool>`, `lvs <group>` or `ls` in the folders of the shares; in Cinder's database `SELECT id, _name_id,
 status, deleted FROM volumes WHERE '<id>' IN (id, _name_id)`.
 
 ## Repair and its risk
-By hand, and nothing is deleted at once. First see who has it open and what is based on it. If it is to be kept,
+By hand, and nothing is deleted at once. First see who has it open and what is based on it, and ask whether somebody
+took it out of Cinder on purpose (`unmanage` in the log of cinder-volume). If it is to be kept,
 `openstack volume create --remote-source` (`cinder manage`) takes it into Cinder again. Otherwise put it aside, under
 another name or in the trash with a date (without one, Cinder's own purge of the trash, `enable_deferred_deletion`,
 takes it at once), and remove it when nobody has missed anything: that is IRREVERSIBLE. For `migrated`, compare both

@@ -4,7 +4,8 @@
 ## What is wrong
 A pool where Glance keeps images (`glance = true`) was listed whole, and has an object with the name of an image, a
 UUID. Glance has no image with that id, no row at all (code `unknown`) or one that is deleted for longer than the age
-`removed` (code `deleted`), and no location of any image leads to it.
+`removed` (code `deleted`), and no location of any image leads to it or to a snapshot of it, not even to the one that
+Glance makes (`snap`) if somebody removed that.
 
 Left alone are the objects of every image that exists, whatever its state is, also while it is uploaded, imported,
 copied to another store, or waits to be scrubbed (`delayed_delete`); other names; images that `rbd` cannot open; the
@@ -68,7 +69,8 @@ OUTSIDE_CHECK = OutsideCheck(
               FROM storage_objects s
               JOIN contents c ON c.backend = s.backend AND c.uuid = s.uuid
               JOIN glance_image_locations l ON l.rbd = s.ref
-             WHERE s.kind = 'image-snapshot' AND (NOT l.deleted OR l.status = 'pending_delete')),
+             WHERE s.kind IN ('image', 'image-snapshot') AND s.role = ''
+               AND (NOT l.deleted OR l.status = 'pending_delete')),
         orphans AS (
             SELECT c.backend, c.name, c.uuid, c.size, c.based, c.used, c.kind, c.place, c.asked, c.program,
                    k.deleted_at, CASE WHEN k.uuid IS NULL THEN 'unknown' ELSE 'deleted' END AS code

@@ -11,9 +11,10 @@ The `code` says who has:
 * `unopened`: nobody, although Nova says that the server runs.
 
 Left alone are locks that somebody took by hand (`rbd lock add`), images that several clients lock together, volumes
-of several servers, the disk of the configuration, which nobody writes to, and servers that are being moved, or whose
-host is down: whoever starts them breaks the lock. A daemon of `rbd-mirror`, and whoever makes a snapshot or a backup,
-holds a lock only while it has the image open.
+of several servers, and those that a server has reserved or reads only; the disk of the configuration, which nobody
+writes to, and those of a rescue that is over; and servers that are being moved, or whose host is down: whoever starts
+them breaks the lock. A daemon of `rbd-mirror`, and whoever makes a snapshot or a backup, holds a lock only while it has
+the image open.
 
 ## Why it matters
 The guest has a disk that it can read and not write: it stops in the initramfs with I/O errors, or its file systems
@@ -81,13 +82,16 @@ OUTSIDE_CHECK = OutsideCheck(
               JOIN cinder_volume_attachment a ON a.volume_id = c.id AND NOT a.deleted
              WHERE h.kind = 'volume'
              GROUP BY h.backend, h.name
-            HAVING COUNT(DISTINCT LOWER(a.instance_uuid)) = 1 AND COUNT(*) = COUNT(a.instance_uuid)),
+            HAVING COUNT(DISTINCT LOWER(a.instance_uuid)) = 1
+               AND COUNT(*) = COUNT(CASE WHEN a.attach_status = 'attached' AND COALESCE(a.attach_mode, 'rw') <> 'ro'
+                                         THEN a.instance_uuid END)),
         locked AS (
             SELECT h.backend, h.name, h.uuid AS stored, COALESCE(v.server, h.uuid) AS server, h.path, h.watchers,
                    h.owner, h.locker, h.lock, h.barred, h.asked
               FROM held h
               LEFT JOIN volumes v ON v.backend = h.backend AND v.name = h.name
-             WHERE v.server IS NOT NULL OR h.kind = 'disk' AND h.name NOT LIKE '%_disk.config'),
+             WHERE v.server IS NOT NULL OR h.kind = 'disk' AND h.name NOT LIKE '%_disk.config%'
+                   AND h.name NOT LIKE '%.rescue'),
         {LAST_SEEN},
         stale AS (
             SELECT l.backend, l.name, l.stored, s.uuid AS server, s.host, l.path, l.watchers, l.owner, l.locker, l.lock,

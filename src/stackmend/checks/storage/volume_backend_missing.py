@@ -11,11 +11,13 @@ object of its name. The name is made of the id, or after a migration of `_name_i
 * `elsewhere`: another back end that was listed has an object of that name.
 
 Left alone are volumes that are being created, deleted, migrated, downloaded, reverted, restored or managed, those that
-failed before they were made, those failed over to a replica, and those of shares that were not mounted where the list
-was made; and a volume on a share that is a file of a snapshot now, which is based on nothing: where the oldest snapshot
-of a volume in use is deleted, Nova pulls all data into that one, and Cinder removes `volume-<id>`
+failed before they were made, those failed over to a replica or left behind by a failover (`error`, with their status
+before it in `previous_status`: cinder/volume/manager.py, `failover`), and those of shares that were not mounted where
+the list was made; and a volume on a share that is a file of a snapshot now, which is based on nothing: where the oldest
+snapshot of a volume in use is deleted, Nova pulls all data into that one, and Cinder removes `volume-<id>`
 (cinder/volume/drivers/remotefs.py: `_delete_snapshot_online`). A list is not believed at all if it has less than half
-of the volumes that it should have, or none of them, but some that Cinder has on another back end.
+of the volumes that it should have, or nothing that Cinder knows, or none of them and some that Cinder has on another
+back end.
 
 ## Why it matters
 The data is not where Cinder looks for it. A guest that has it open may still work until it is stopped; everything else
@@ -42,10 +44,10 @@ from stackmend.model.check import OutsideCheck, Severity
 _SETTLED = """
     NOT c.deleted AND COALESCE(c.updated_at, c.created_at) < $settled
     AND COALESCE(c.migration_status, 'success') IN ('success', 'error')
-    AND COALESCE(c.replication_status, '') NOT IN ('failing-over', 'failed-over', 'error')
+    AND COALESCE(c.replication_status, '') NOT IN ('failing-over', 'failed-over', 'failover-error', 'error')
     AND (c.status IN ('available', 'in-use', 'reserved', 'attaching', 'detaching', 'awaiting-transfer', 'maintenance',
                       'backing-up', 'error_backing-up', 'extending', 'error_extending')
-         OR c.status = 'error' AND c.launched_at IS NOT NULL)"""
+         OR c.status = 'error' AND c.launched_at IS NOT NULL AND c.previous_status IS NULL)"""
 
 OUTSIDE_CHECK = OutsideCheck(
     name="volume-backend-missing",

@@ -33,7 +33,7 @@ class Expected:
     shares: dict[str, dict[str, str]] = field(default_factory=dict)
     names: set[str] | None = None  #: of every volume, also of those that are marked deleted
     servers: set[str] | None = None
-    images: set[str] | None = None  #: that are not deleted, or wait to be scrubbed
+    images: set[str] | None = None  #: also those that are marked deleted, and objects that locations lead to
     live: dict[str, set[str]] = field(default_factory=dict)  #: kind of an object -> ids that are not deleted
     running: set[str] = field(default_factory=set)  #: servers that are to run
     holders: dict[str, set[str]] = field(default_factory=dict)  #: id in the name of a volume -> servers that have it
@@ -44,20 +44,23 @@ class Expected:
         volumes = {one for owner in back_end.cinder for one in self.volumes.get(owner, ())}
         places = self.located.get(back_end.place, set()) if back_end.glance else set()
         images = {image for cluster, image in places if cluster == listing.cluster}
-        for kind, wanted, owner, why in (
+        for kind, wanted, known, owner, why in (
             (
                 "volume",
                 volumes,
+                self.names,
                 "Cinder",
                 ", are their names of another volume_name_template, or is something not mounted",
             ),
-            ("image", images, "Glance", ""),
+            ("image", images, self.images, "Glance", ""),
         ):
             there = {one.uuid for one in listing.objects if one.kind == kind and one.role != "trash"}
             held = len(wanted & there)
             # of two back ends with their places exchanged, the one with few volumes seems to have lost these
             anothers = kind == "volume" and not held and any(there & some for some in self.volumes.values())
-            few = not there or anothers or (len(wanted) >= _LEAST and 2 * held < len(wanted))
+            # where nothing is known, as where nothing is, nothing shows that it is this one
+            ours = there & (known or set())
+            few = not ours or anothers or (len(wanted) >= _LEAST and 2 * held < len(wanted))
             if wanted and few:
                 return (
                     f"it holds {held} of the {len(wanted)} {kind}s that {owner} has there"
@@ -79,9 +82,9 @@ class Expected:
         return sorted(unknown), sorted(locked)
 
     def _users(self, one: Stored) -> set[str]:
-        """The servers that write to it; a disk for the configuration is only read."""
+        """The servers that write to it: none to a configuration, nor to the disk of a rescue that is over."""
         if one.kind == "disk":
-            return set() if one.name.endswith(".config") else {one.uuid}
+            return set() if "_disk.config" in one.name or one.name.endswith(".rescue") else {one.uuid}
         return self.holders.get(one.uuid, set()) if one.kind == "volume" else set()
 
     def unseen(self, back_end: BackEnd, listing: Listing) -> tuple[tuple[str, str], ...]:
@@ -151,22 +154,24 @@ def expected(folder: Path) -> Expected:
 
 
 def _add_images(folder: Path, found: Expected) -> None:
-    active = set()
-    if found.images is not None:
-        found.live["image"] = found.images
+    active, live = set(), set()
     for row in _read(folder, _IMAGES, ["id", "status", "deleted"]):
-        if found.images is not None and (not row["deleted"] or row["status"] == SCRUBBED_LATER):
+        if found.images is not None:
             found.images.add(str(row["id"]).lower())
+        if not row["deleted"] or row["status"] == SCRUBBED_LATER:
+            live.add(str(row["id"]).lower())
         if not row["deleted"] and row["status"] == ACTIVE:
             active.add(row["id"])
     for row in _read(folder, _LOCATIONS, ["image_id", "rbd", "status", "deleted"]):
         if not row["rbd"] or row["deleted"]:
             continue
         cluster, pool, image, _ = str(row["rbd"]).removeprefix("rbd://").split("/", 3)
-        if found.images is not None:
-            found.images.add(image.lower())
+        live.add(image.lower())
         if row["image_id"] in active and row["status"] == ACTIVE:
             found.located.setdefault(pool, set()).add((cluster, image.lower()))
+    if found.images is not None:
+        found.images |= live
+        found.live["image"] = live
 
 
 def _there(folder: Path, label: str) -> set[str] | None:

@@ -8,6 +8,7 @@ plain list of names decides what is there. Who has images open is asked of a few
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from stackmend.drivers.storage import names
 from stackmend.drivers.storage.clients import ceph, opened
@@ -17,6 +18,7 @@ from stackmend.model.objects.storage import BackEnd, Listing, Stored
 from stackmend.model.protocols import Hosts
 
 _KEPT = ".deleted"  #: cinder/volume/drivers/rbd.py: delete_volume
+_SNAPSHOT = "snap"  #: glance_store/_drivers/rbd.py: DEFAULT_SNAPNAME
 
 
 def _list(hosts: Hosts, back_end: BackEnd) -> Listing:
@@ -27,7 +29,7 @@ def _list(hosts: Hosts, back_end: BackEnd) -> Listing:
     trash = listed(hosts, back_end, (*program, "trash", "ls", "--all", "--format", "json", pool))
     try:
         images = {one["image"]: one for one in long if "snapshot" not in one}
-        every = [_image(name, images.get(name, {}), back_end) for name in {*plain, *images}]
+        every = [_image(name, images.get(name, {}), back_end, cluster) for name in {*plain, *images}]
         every += [_snapshot(one, back_end, cluster) for one in long if "snapshot" in one]
         every += [_trashed(one, back_end) for one in trash]
         parents = tuple(name for one in long if (name := _parent(one, pool)))
@@ -53,15 +55,16 @@ def _cluster(hosts: Hosts, back_end: BackEnd) -> tuple[str, str]:
         return "", f"ceph fsid answers what is not understood: {problem!r}"
 
 
-def _image(name: str, shown: dict[str, Any], back_end: BackEnd) -> Stored | None:
-    kind, uuid, role = "volume", "", ""
+def _image(name: str, shown: dict[str, Any], back_end: BackEnd, cluster: str) -> Stored | None:
+    kind, uuid, role, ref = "volume", "", "", ""
     if found := names.volume(name):
         uuid = found[0] if found[1] in ("", _KEPT) else ""
         role = "deleted" if found[1] else ""
     elif server := names.disk(name):
         kind, uuid = "disk", server
     elif back_end.glance and (image := names.image(name)):
-        kind, uuid = "image", image
+        # the location that Glance wrote stays when somebody removes the snapshot
+        kind, uuid, ref = "image", image, _location(back_end, cluster, image, _SNAPSHOT)
     if not uuid:
         return None
     lock = shown.get("lock_type", "")
@@ -70,6 +73,7 @@ def _image(name: str, shown: dict[str, Any], back_end: BackEnd) -> Stored | None
         kind=kind,
         uuid=uuid,
         role=role,
+        ref=ref,
         parent=_parent(shown, back_end.place),
         size=int(shown["size"]) if "size" in shown else None,
         locked=bool(lock),
@@ -80,7 +84,7 @@ def _image(name: str, shown: dict[str, Any], back_end: BackEnd) -> Stored | None
 def _snapshot(shown: dict[str, Any], back_end: BackEnd, cluster: str) -> Stored | None:
     name, size = f"{shown['image']}@{shown['snapshot']}", int(shown["size"])
     if back_end.glance and (image := names.image(shown["image"])):
-        location = f"rbd://{cluster}/{back_end.place}/{image}/{shown['snapshot']}"
+        location = _location(back_end, cluster, image, shown["snapshot"])
         return Stored(name=name, kind="image-snapshot", uuid=image, ref=location, origin=image, size=size)
     uuid, of = names.snapshot(shown["snapshot"]), names.volume(shown["image"])
     if uuid is None or of is None:
@@ -93,6 +97,11 @@ def _snapshot(shown: dict[str, Any], back_end: BackEnd, cluster: str) -> Stored 
         parent=_parent(shown, back_end.place),
         size=size,
     )
+
+
+def _location(back_end: BackEnd, cluster: str, image: str, snapshot: str) -> str:
+    """As glance_store writes it (_drivers/rbd.py: StoreLocation.get_uri)."""
+    return f"rbd://{cluster}/{quote(back_end.place, '')}/{image}/{quote(snapshot, '')}"
 
 
 def _trashed(shown: dict[str, Any], back_end: BackEnd) -> Stored | None:
