@@ -91,6 +91,8 @@ def _stopped(scene: Scene, server: str) -> None:
 def _shelved(scene: Scene, server: str) -> None:
     scene.cloud.compute.shelve_server(server)
     wait_server(scene.connection, server, "SHELVED_OFFLOADED")
+    # nova-compute takes its host away after its status: what is written before that is a conflict to it
+    scene.wait_row(scene.cell, "SELECT uuid FROM instances WHERE uuid = %s AND host IS NULL", server)
 
 
 def _deleted(scene: Scene, server: str) -> None:

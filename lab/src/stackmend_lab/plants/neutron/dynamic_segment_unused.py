@@ -15,7 +15,8 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
     """Neutron died while it unbound the last port below a switch: the VLAN is still taken."""
     sql = (
         "SELECT a.physical_network, a.vlan_id FROM ml2_vlan_allocations a LEFT JOIN networksegments s"
-        " ON s.segmentation_id = a.vlan_id WHERE a.allocated = 0 AND s.id IS NULL ORDER BY a.vlan_id DESC LIMIT 1"
+        " ON s.segmentation_id = a.vlan_id AND s.network_type = 'vlan' WHERE a.allocated = 0 AND s.id IS NULL"
+        " ORDER BY a.vlan_id DESC LIMIT 1"
     )
     free = cloud.rows("neutron", sql)[0]
     cloud.update("neutron", "ml2_vlan_allocations", free, allocated=1)
