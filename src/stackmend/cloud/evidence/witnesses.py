@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -126,13 +126,15 @@ class _Look:
                 found[whole(row["id"])] = row
         beats = _beats(self.live, self.database)
         newest = _newest(beats.values(), self.live.clock())
+        machines = [row for row in found.values() if row["hypervisor_type"] == "ironic"]
+        taken = occupants(self.live, self.database, machines, uuid)
         for number, row in sorted(found.items()):
             silence = _silence(self.live, self.database, str(row["host"]), beats, newest)
             ironic = row["hypervisor_type"] == "ironic"
             self.places[number] = Node(
                 id=number, uuid=str(row["uuid"]), host=str(row["host"]), node=str(row["hypervisor_hostname"]),
                 ironic=ironic, deleted=bool(row["deleted"]), alive=not silence, silence=silence,
-                occupant=occupant(self.live, self.database, row, uuid) if ironic else "",
+                occupant=taken.get(str(row["hypervisor_hostname"]).lower(), "") if ironic else "",
             )  # fmt: skip
 
     def _names(self) -> set[str]:
@@ -317,10 +319,14 @@ class _Look:
         return bool(moment) and _time(moment) < _time(self.live.now()) - timedelta(seconds=STUCK)
 
 
-def occupant(live: Live, database: str, node: Values, server: str) -> str:
-    """Another live server on this baremetal machine, "" for none."""
-    where = {"node": node["hypervisor_hostname"], "deleted": 0}
-    return next((str(row["uuid"]) for row in live.rows(database, "instances", where) if row["uuid"] != server), "")
+def occupants(live: Live, database: str, nodes: Sequence[Values], server: str) -> dict[str, str]:
+    """Each of these baremetal machines, by its name in lower case, with another live server on it, if any.
+
+    One service has hundreds of them, and no index leads to their servers: they are asked for together.
+    """
+    names = sorted({str(node["hypervisor_hostname"]) for node in nodes})
+    rows = live.rows(database, "instances", {"node": names, "deleted": 0}) if names else []
+    return {str(row["node"]).lower(): str(row["uuid"]) for row in reversed(rows) if row["uuid"] != server}
 
 
 def _by(live: Live, database: str, table: str, column: str, values: Iterable[Value]) -> list[dict[str, Value]]:

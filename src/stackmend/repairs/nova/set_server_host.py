@@ -29,7 +29,7 @@ from collections.abc import Iterator
 
 from stackmend.cloud.evidence import attachments
 from stackmend.cloud.evidence.whereabouts import Evidence, Node, PlaceVerdict
-from stackmend.cloud.evidence.witnesses import occupant
+from stackmend.cloud.evidence.witnesses import occupants
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
@@ -67,8 +67,8 @@ def _asked(
     attachments.server(live, str(server["uuid"]))  # raises if another cell has it as well
     if server["vm_state"] == "shelved_offloaded" or server["launched_at"] is None:
         raise CannotRepair(f"server {server['uuid']} is {server['vm_state']}: it has no guest on any host")
-    other = occupant(live, database, node, str(server["uuid"])) if node["hypervisor_type"] == "ironic" else ""
-    if other:
+    machines = [node] if node["hypervisor_type"] == "ironic" else []
+    for other in occupants(live, database, machines, str(server["uuid"])).values():
         raise CannotRepair(f"{node['hypervisor_hostname']} is the baremetal node of server {other}")
     said = verdict.place
     if said is not None and said.id != node["id"] and str(target.get("overrule") or "").lower() != said.host.lower():
