@@ -93,8 +93,9 @@ class HostTree(Tree):
         *,
         opened: int = 0,
         under: bool = False,
+        mounted: bool = False,
     ) -> None:
-        """A map of device-mapper, perhaps under another, with its paths: name -> (state, WWID)."""
+        """A map of device-mapper with its paths, name -> (state, WWID); perhaps under another, which may be mounted."""
         place = f"sys/block/dm-{number}"
         self.write(f"{place}/dm/uuid", f"{uuid}\n")
         self.write(f"{place}/dm/name", f"{name}\n")
@@ -102,7 +103,8 @@ class HostTree(Tree):
             self.write(f"{place}/slaves/{path}/device/state", f"{state}\n")
             self.write(f"{place}/slaves/{path}/device/wwid", f"{unit}\n")
         if under:
-            self.write(f"{place}/holders/dm-99/size", "1\n")
+            self.write(f"{place}/holders/dm-99{number}/size", "1\n")
+            self._open[f"dm-99{number}"] = int(mounted)
         self._open[f"dm-{number}"] = opened
         self.write("opened", "".join(f"{device}:{count}\n" for device, count in self._open.items()))
         self.program("dmsetup", f"cat {self.root}/opened")

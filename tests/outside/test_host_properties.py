@@ -20,7 +20,7 @@ from .host_plants import LOOK_ALIKES, PLANTS
 from .host_trees import HostTrees
 from .hypervisors import Hypervisors
 from .properties import Whole, collected, counted, misnamed, undecided
-from .trace_plants import Traced
+from .traced import Traced
 
 CHECKS = {n: check for n, check in catalogue.outside_checks().items() if of_service("host") & check.reads.keys()}
 each_check = pytest.mark.parametrize("name", sorted(CHECKS))

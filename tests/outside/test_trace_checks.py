@@ -25,7 +25,8 @@ from .host_plants import Scene
 from .host_trees import HostTrees
 from .test_host_checks import ALL, cases, said
 from .test_host_checks import CHECKS as OF_GUESTS
-from .trace_plants import LOOK_ALIKES, OF_WHOLE_HOSTS, PLANTS, Traced, left_hybrid, left_map, left_network, left_session
+from .trace_plants import LOOK_ALIKES, OF_WHOLE_HOSTS, PLANTS, left_hybrid, left_map, left_network, left_session
+from .traced import Traced
 
 _LABELS = {label for part in PARTS.values() for label in part.labels}
 CHECKS = tuple(name for name, check in catalogue.outside_checks().items() if _LABELS & check.reads.keys())
@@ -177,6 +178,31 @@ def test_a_site_without_commands_on_hosts(traced: Traced, config: Config, tmp_pa
     with pytest.raises(UsageError, match="host-interface-orphan needs more of hypervisors than is read"):
         look(bare, "host-interface-orphan")
     assert traced.trees.commands() == []
+
+
+# -- what is to be done
+
+
+def advice(config: Config, check: str) -> str:
+    """What the plan says of its only finding."""
+    (left,) = plans.repair_plan(config, look(config, check)).not_repaired
+    return left.reason
+
+
+def test_a_directory_of_a_resize_that_a_guest_uses_is_left_alone(traced: Traced, config: Config) -> None:
+    """However the path to it is written in the guest's definition: the instances directory may be a link."""
+    server = traced.server()
+    traced.tree(server).directory(f"{server.uuid}_resize")
+    traced.domain(server, disks=({"image": f"srv/nova/{server.uuid}_resize/disk", "serial": ""},))
+    assert advice(config, "resize-disk-leftover").startswith("there is no repair for it: leave ")
+
+
+def test_what_nova_compute_will_not_do_is_not_waited_for(traced: Traced, config: Config) -> None:
+    """It ends the record of an evacuation only while there is such a server; salvage waits for that."""
+    PLANTS["evacuated-source-not-cleaned"][1](traced)
+    said = advice(config, "evacuated-source-not-cleaned")
+    assert "never ends record" in said
+    assert "salvage" not in said
 
 
 # -- patience, snapshots

@@ -7,89 +7,15 @@ As :mod:`.host_plants`: each plant returns the key of the finding expected.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import Server
+from stackmend_lab.plants._volumes import new_volume
 
-from .host_plants import Scene
-from .host_trees import HostTree, HostTrees
+from .traced import UNIT, Traced
 
-_RULE = '"/dev/vhost-net" rw,'
-_UNIT = "naa.6001405{:025x}"
-
-
-@dataclass(slots=True)
-class Traced(Scene):
-    """A cloud with its hypervisors, and what is beside the guests there."""
-
-    trees: HostTrees
-    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
-
-    def live(self) -> Traced:
-        """The devices, profiles and directories that the guests of a healthy cloud have; no host lacks any part."""
-        for host, guests in self.standing.guests.items():
-            tree = self.trees.of(host)
-            ports = {f"tap{nic['port'][:11]}": nic["port"] for one in guests.values() for nic in one.nics}
-            tree.ovs(ports)
-            for one in guests.values():
-                tree.directory(one.uuid)
-                for nic in one.nics if one.state != "shutoff" else ():
-                    tree.link(f"tap{nic['port'][:11]}", held=True)
-                if one.state != "shutoff":
-                    tree.guest(one.uuid, one.name, *([_RULE] if one.nics else []))
-        return self
-
-    def number(self) -> int:
-        """Another one."""
-        return next(self._numbers)
-
-    def tree(self, server: Server) -> HostTree:
-        """Its host."""
-        return self.trees.of(str(server.host))
-
-    def first(self) -> str:
-        """A host."""
-        return min(self.standing.guests)
-
-    def settled(self) -> str:
-        """A host on which no attached volume lacks a guest that shows it."""
-        host = self.first()
-        for database in (name for name in self.cloud.databases if name.startswith("cell:")):
-            for row in self.cloud.rows(database, "SELECT uuid FROM instances WHERE host = :h", {"h": host}):
-                self.cloud.delete(database, "block_device_mapping", {"instance_uuid": row["uuid"]})
-        self.cloud.delete("cinder", "volume_attachment", {"attached_host": host})
-        return host
-
-    def port(self, server: Server) -> str:
-        """A port of the server."""
-        return str(self.on(server)[server.uuid].nics[0]["port"])
-
-    def with_nic(self) -> Server:
-        """An active server with a NIC."""
-        return next(s for s in iter(self.server, None) if self.on(s)[s.uuid].nics)
-
-    def confined(self, server: Server, mode: str = "enforce") -> HostTree:
-        """Its host, where its profile has no rule for the device."""
-        tree = self.tree(server)
-        tree.loaded.remove(f"libvirt-{server.uuid} (enforce)")
-        tree.guest(server.uuid, "instance-0000001f", mode=mode)
-        return tree
-
-    def maps(self, host: str, *states: str, opened: int = 0, under: bool = False, units: tuple[int, ...] = ()) -> str:
-        """A multipath map with paths in these states, perhaps under another."""
-        number = self.number()
-        units = units or (number,)
-        paths = {
-            f"sd{chr(97 + at)}{number}": (state, _UNIT.format(units[at % len(units)]))
-            for at, state in enumerate(states)
-        }
-        name = f"36001405{number:025x}"
-        self.trees.of(host).map(number, name, f"mpath-{name}", paths, opened=opened, under=under)
-        return name
-
+_IQN = "iqn.2010-10.org.openstack:volume-"
 
 Plant = Callable[[Traced], dict[str, Any]]
 Alike = Callable[[Traced], None]
@@ -246,7 +172,7 @@ def not_of_neutron(scene: Traced) -> None:
 
 def left_session(scene: Traced) -> dict[str, Any]:
     """A server was force-deleted, and its host is still logged in to the target of its volume."""
-    target = f"iqn.2010-10.org.openstack:volume-{uuid.uuid4()}"
+    target = f"{_IQN}{uuid.uuid4()}"
     scene.trees.of(scene.first()).session(scene.number(), target)
     return {"host": scene.first(), "name": target}
 
@@ -274,6 +200,18 @@ def outage(scene: Traced) -> None:
     scene.maps(scene.settled(), "offline", "offline", opened=1)
 
 
+def outage_of_the_host(scene: Traced) -> None:
+    """Likewise of a map with a logical volume that the host itself has mounted."""
+    scene.maps(scene.settled(), "offline", "offline", opened=1, under=True, mounted=True)
+
+
+def of_nvme(scene: Traced) -> None:
+    """Paths of NVMe say that they are live, and some kinds say nothing: the map under a logical volume is not dead."""
+    host = scene.settled()
+    scene.maps(host, "live", "live", opened=1, under=True)
+    scene.maps(host, "", opened=1, under=True)
+
+
 def in_use(scene: Traced) -> None:
     """A map that a guest, or the host itself, has open, and one that is under another."""
     host = scene.settled()
@@ -294,7 +232,7 @@ def attached_session(scene: Traced) -> None:
     """The target of a volume that is attached there."""
     server = next(s for s in iter(scene.server, None) if scene.on(s)[s.uuid].disks)
     volume = scene.on(server)[server.uuid].disks[0]["serial"]
-    scene.tree(server).session(scene.number(), f"iqn.2010-10.org.openstack:volume-{volume}")
+    scene.tree(server).session(scene.number(), f"{_IQN}{volume}")
 
 
 def of_an_array(scene: Traced) -> None:
@@ -302,14 +240,44 @@ def of_an_array(scene: Traced) -> None:
     scene.trees.of(scene.first()).session(scene.number(), "iqn.2010-06.com.purestorage:flasharray.3f1", disks=4)
 
 
+def migrated_session(scene: Traced) -> None:
+    """A migration has given an attached volume the target of another id (cinder/volume/drivers/lvm.py)."""
+    server = next(s for s in iter(scene.server, None) if scene.on(s)[s.uuid].disks)
+    volume, stored = scene.on(server)[server.uuid].disks[0]["serial"], str(uuid.uuid4())
+    scene.cloud.update("cinder", "volumes", {"id": volume}, _name_id=stored)
+    scene.tree(server).session(scene.number(), f"{_IQN}{stored}")
+
+
+def copied_session(scene: Traced) -> None:
+    """Cinder is at work on a volume that nobody has attached: it may be this host that copies it."""
+    volume = new_volume(scene.cloud, status="uploading")
+    scene.trees.of(scene.first()).session(scene.number(), f"{_IQN}{volume}")
+
+
+def attached_by_hand(scene: Traced) -> None:
+    """A guest has the device of a target, and no serial says of which volume."""
+    server, volume = scene.server(), str(uuid.uuid4())
+    device = f"dev/disk/by-path/ip-10.0.0.9:3260-iscsi-{_IQN}{volume}-lun-0"
+    scene.domain(server, disks=(*scene.on(server)[server.uuid].disks, {"image": device, "serial": ""}))
+    scene.tree(server).session(scene.number(), f"{_IQN}{volume}")
+
+
 def of_cinder(scene: Traced) -> None:
     """A host with a cinder-volume of its own attaches volumes to copy them."""
-    host = max(scene.standing.guests)
+    _copies(scene, max(scene.standing.guests), "cinder-volume")
+
+
+def of_backups(scene: Traced) -> None:
+    """So does one with a cinder-backup (cinder/backup/manager.py: _attach_volume), which no attachment shows."""
+    _copies(scene, max(scene.standing.guests), "cinder-backup")
+
+
+def _copies(scene: Traced, host: str, binary: str) -> None:
     now = scene.cloud.ago(10)
-    scene.cloud.insert("cinder", "services", host=f"{host}@lvm", binary="cinder-volume", topic="cinder-volume",
-                       created_at=now, updated_at=now, deleted=0, disabled=0, report_count=1,
-                       uuid=str(uuid.uuid4()))  # fmt: skip
-    scene.trees.of(host).session(scene.number(), f"iqn.2010-10.org.openstack:volume-{uuid.uuid4()}")
+    name = f"{host}@lvm" if binary == "cinder-volume" else host
+    scene.cloud.insert("cinder", "services", host=name, binary=binary, topic=binary, created_at=now, updated_at=now,
+                       deleted=0, disabled=0, report_count=1, uuid=str(uuid.uuid4()))  # fmt: skip
+    scene.trees.of(host).session(scene.number(), f"{_IQN}{uuid.uuid4()}")
     scene.maps(host, "running")
 
 
@@ -334,7 +302,7 @@ def silent_path(scene: Traced) -> None:
     """A path that does not say where it leads, beside one that does."""
     number = scene.number()
     name = f"36001405{number:025x}"
-    paths = {f"sda{number}": ("running", _UNIT.format(number)), f"sdb{number}": ("running", "")}
+    paths = {f"sda{number}": ("running", UNIT.format(number)), f"sdb{number}": ("running", "")}
     scene.trees.of(scene.first()).map(number, name, f"mpath-{name}", paths, opened=1)
 
 
@@ -389,6 +357,18 @@ def not_cleaned(scene: Traced) -> dict[str, Any]:
     scene.trees.of(source).directory(server.uuid)
     scene.move(server, source_compute=source, dest_compute=server.host, migration_type="evacuation", status="done")
     return {"server": server.uuid, "host": source}
+
+
+def not_cleaned_of_a_deleted_server(scene: Traced) -> dict[str, Any]:
+    """Likewise, and the server was deleted since: Nova marks its migrations as deleted with it."""
+    key = not_cleaned(scene)
+    for database in (name for name in scene.cloud.databases if name.startswith("cell:")):
+        for table, column in (("instances", "uuid"), ("migrations", "instance_uuid")):
+            for row in scene.cloud.rows(database, f"SELECT id FROM {table} WHERE {column} = :s", {"s": key["server"]}):
+                scene.cloud.update(
+                    database, table, {"id": row["id"]}, deleted=row["id"], deleted_at=scene.cloud.ago(7200)
+                )
+    return key
 
 
 def _peer(scene: Traced, server: Server) -> str:
@@ -462,13 +442,26 @@ PLANTS: dict[str, tuple[Plant, ...]] = {
     "host-device-orphan": (left_session, left_map, dead_map, pinned_map),
     "multipath-paths-mixed": (mixed, renamed),
     "apparmor-vhost-net-denied": (denied, silent_profile),
-    "evacuated-source-not-cleaned": (not_cleaned,),
+    "evacuated-source-not-cleaned": (not_cleaned, not_cleaned_of_a_deleted_server),
     "resize-disk-leftover": (beside, only),
 }
 LOOK_ALIKES: dict[str, tuple[Alike, ...]] = {
     "host-interface-orphan": (metadata, of_others, held, being_plugged, of_dhcp, of_a_stopped_guest),
     "host-namespace-orphan": (served_here, distributed, not_of_neutron),
-    "host-device-orphan": (in_use, outage, of_a_stopped_server, attached_session, of_an_array, of_cinder),
+    "host-device-orphan": (
+        in_use,
+        outage,
+        outage_of_the_host,
+        of_nvme,
+        of_a_stopped_server,
+        attached_session,
+        migrated_session,
+        copied_session,
+        attached_by_hand,
+        of_an_array,
+        of_cinder,
+        of_backups,
+    ),
     "multipath-paths-mixed": (silent_path, other_kinds),
     "apparmor-vhost-net-denied": (never_had_one, complains),
     "evacuated-source-not-cleaned": (still_away, cleaned),

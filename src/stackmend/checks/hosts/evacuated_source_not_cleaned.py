@@ -24,9 +24,10 @@ and not restarted; or the domain was removed by hand, or with libvirt's state, b
 By hand. If the new server was built from its image (no shared disks), what its owner had is in this directory alone:
 ask before anything else. Then restart nova-compute, which ends the record, and `stackmend host salvage <host>
 --orphans --quarantine` moves the directory aside a week after its last change, and can be undone. Before the restart
-see that no finding `evacuation-record-time-bomb` names this host. Never delete the record: it is what keeps the old
-guest from being started. While nova-compute is down this is no finding, and on a file system that hosts may share it
-is none: the directory may be that of the new host.
+see that no finding `evacuation-record-time-bomb` names this host. Of a server that is gone, nova-compute never ends
+the record (nova/compute/manager.py: _destroy_evacuated_instances): its directory is moved aside by hand. Never delete
+the record: it is what keeps the old guest from being started. While nova-compute is down this is no finding, and on a
+file system that hosts may share it is none: the directory may be that of the new host.
 """
 
 from stackmend.model.check import OutsideCheck, Severity
@@ -48,11 +49,7 @@ OUTSIDE_CHECK = OutsideCheck(
     },
     ages={"idle": 3600, "alive": 600},
     lasting=frozenset({"alive"}),
-    by_hand=(
-        "ask the owner of {server} whether anything in {host}:{path} is needed. See that no finding"
-        " evacuation-record-time-bomb names {host}; restart nova-compute there, which ends record {record}; then:"
-        " stackmend host salvage {host} --orphans --quarantine"
-    ),
+    by_hand="ask the owner of {server} whether anything in {host}:{path} is needed. {advice}",
     sql="""
         WITH left_behind AS (
             SELECT f.uuid, f.host, MIN(f.path) AS path
@@ -74,10 +71,19 @@ OUTSIDE_CHECK = OutsideCheck(
         busy AS (
             SELECT l.uuid FROM living l LEFT JOIN idle_servers s ON s.uuid = l.uuid AND s.changed_at < $idle
              WHERE s.uuid IS NULL)
-        SELECT DISTINCT f.uuid AS server, f.host, f.path, f.record
+        SELECT DISTINCT f.uuid AS server, f.host, f.path, f.record,
+               CASE WHEN e.uuid IS NULL
+                    THEN 'No cell has the server any more, so nova-compute never ends record ' || f.record || '. On '
+                         || f.host || ', if nothing there has a file in it open (fuser -v ' || f.path || '/*):'
+                         || ' mkdir -p ' || REPLACE(f.path, f.uuid, '.stackmend-quarantine')
+                         || '; mv -nT ' || f.path || ' ' || REPLACE(f.path, f.uuid, '.stackmend-quarantine/' || f.uuid)
+                    ELSE 'See that no finding evacuation-record-time-bomb names ' || f.host || '; restart nova-compute'
+                         || ' there, which ends record ' || f.record || '; then: stackmend host salvage ' || f.host
+                         || ' --orphans --quarantine' END AS advice
           FROM fled f
           JOIN back k ON k.host = f.host
           LEFT JOIN living h ON h.uuid = f.uuid AND h.host = f.host
+          LEFT JOIN (SELECT DISTINCT uuid FROM living) e ON e.uuid = f.uuid
           LEFT JOIN busy b ON b.uuid = f.uuid
          WHERE h.uuid IS NULL AND b.uuid IS NULL AND f.changed_at < $idle""",
 )

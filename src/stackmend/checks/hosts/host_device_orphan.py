@@ -3,9 +3,10 @@
 
 ## What is wrong
 Code `session`: there is an iSCSI session to the target of one volume, and neither Cinder nor Nova has that volume
-attached on this host, nor has a guest of it; `idle`: a multipath map, or a dm-crypt map of a volume, that nothing has
-open, and each volume that is attached on this host is a disk of a guest that runs; `dead`: the same, and none of its
-paths works; `pinned`: none of its paths works, and only partitions or logical volumes on it have it open.
+attached on this host, nor has a guest of it, nor is Cinder at work on it; `idle`: a multipath map, or a dm-crypt map
+of a volume, that nothing has open, and each volume that is attached on this host is a disk of a guest that runs;
+`dead`: the same, and none of its paths works; `pinned`: none of its paths works, and only partitions or logical
+volumes on it have it open.
 
 ## Why it matters
 The next volume may get the same LUN number, and the old device then shows **the data of another project** to whoever
@@ -25,10 +26,10 @@ attachment list --all-projects` for the host.
 ## Repair and its risk
 By hand, as os-brick does it: flush the map, remove each path, and log out of a target that leads to no other disk. A
 map that is open is never flushed, and a target of several volumes is not left. See first that the device is not open,
-and that its WWID is not that of a volume in use. Nothing is said of a host with a cinder-volume of its own, which
-attaches volumes to copy them, and nothing of maps while a volume is attached there that no running guest shows: the
-device may be its. NVMe devices are not read. Devices do not say how old they are, so a finding is only reported once
-audits have seen it for an hour (age `seen`).
+and that its WWID is not that of a volume in use. Nothing is said of a host with a cinder-volume or cinder-backup of
+its own, which attach volumes to copy them, and nothing of maps while a volume is attached there that no running guest
+shows: the device may be its. NVMe devices are not read. Devices do not say how old they are, so a finding is only
+reported once audits have seen it for an hour (age `seen`).
 """
 
 from stackmend.model.check import OutsideCheck, Severity
@@ -54,6 +55,7 @@ OUTSIDE_CHECK = OutsideCheck(
         "host_disks": {"host": "host"},
         "cinder_services": {},
         "cinder_volume_attachment": {"attached_host": "host"},
+        "cinder_stored_volumes": {"stored": "volume"},
         "nova_instances": {"host": "host"},
         "nova_block_device_mapping": {"instance_uuid": "nova_instances.uuid"},
     },
@@ -62,7 +64,7 @@ OUTSIDE_CHECK = OutsideCheck(
     sql="""
         WITH own AS (
             SELECT DISTINCT SPLIT_PART(SPLIT_PART(host, '@', 1), '.', 1) AS host
-              FROM cinder_services WHERE NOT deleted AND "binary" = 'cinder-volume'),
+              FROM cinder_services WHERE NOT deleted AND "binary" IN ('cinder-volume', 'cinder-backup')),
         attached AS (
             SELECT a.attached_host AS host, a.volume_id
               FROM cinder_volume_attachment a WHERE NOT a.deleted AND a.attached_host IS NOT NULL
@@ -80,6 +82,19 @@ OUTSIDE_CHECK = OutsideCheck(
             SELECT DISTINCT a.host
               FROM attached a LEFT JOIN shown s ON s.host = a.host AND s.volume_id = a.volume_id AND s.runs = 1
              WHERE s.volume_id IS NULL),
+        used AS (  -- a migration may have changed which volume has the target of this name
+            SELECT x.host, x.volume
+              FROM host_sessions x
+              JOIN cinder_stored_volumes c ON LOWER(c.stored) = x.volume AND NOT c.deleted
+              LEFT JOIN attached a ON a.host = x.host AND a.volume_id = c.id
+              LEFT JOIN shown s ON s.host = x.host AND s.volume_id = c.id
+             WHERE a.host IS NOT NULL OR s.host IS NOT NULL
+                OR COALESCE(c.migration_status, '') IN ('migrating', 'completing')
+                OR c.status NOT IN ('available', 'in-use') AND c.status NOT LIKE 'error%'
+            UNION
+            SELECT x.host, x.volume
+              FROM host_sessions x JOIN host_disks k ON k.host = x.host AND CONTAINS(LOWER(k.source), x.volume)
+             WHERE x.volume <> ''),
         found AS (
             SELECT x.host, x.target AS name, 'the iSCSI target' AS what, x.volume, 'session' AS code,
                    'iscsiadm -m session -P 3; lsblk' AS look,
@@ -88,7 +103,8 @@ OUTSIDE_CHECK = OutsideCheck(
               FROM host_sessions x
               LEFT JOIN attached a ON a.host = x.host AND a.volume_id = x.volume
               LEFT JOIN shown s ON s.host = x.host AND s.volume_id = x.volume
-             WHERE x.volume <> '' AND a.host IS NULL AND s.host IS NULL
+              LEFT JOIN used u ON u.host = x.host AND u.volume = x.volume
+             WHERE x.volume <> '' AND a.host IS NULL AND s.host IS NULL AND u.host IS NULL
             UNION
             SELECT m.host, m.name, CASE m.kind WHEN 'crypt' THEN 'the dm-crypt map' ELSE 'the multipath map' END, '',
                    CASE WHEN m.holders > 0 THEN 'pinned' WHEN m.kind = 'multipath' AND m.alive = 0 THEN 'dead'
@@ -98,8 +114,8 @@ OUTSIDE_CHECK = OutsideCheck(
                         ELSE CASE WHEN m.holders > 0
                                   THEN 'take away what is stacked on it (kpartx -d ' || m.name
                                        || ', or vgchange -an of a guest''s volume group); ' ELSE '' END
-                             || 'multipath -f ' || m.name || '; then for each of its paths (' || m.paths
-                             || '): echo 1 > /sys/block/PATH/device/delete' END
+                             || 'multipath -f ' || m.name || '; once that has succeeded, for each of its paths ('
+                             || m.paths || '): echo 1 > /sys/block/PATH/device/delete' END
               FROM host_maps m
               LEFT JOIN waiting w ON w.host = m.host
              WHERE NOT m.mixed AND w.host IS NULL AND (m.kind = 'multipath' OR m.name LIKE 'crypt-%')

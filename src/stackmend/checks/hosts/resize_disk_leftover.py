@@ -59,7 +59,7 @@ OUTSIDE_CHECK = OutsideCheck(
               LEFT JOIN (SELECT DISTINCT host, uuid FROM host_directories WHERE role = '') o
                 ON o.host = k.host AND o.uuid = k.uuid
               LEFT JOIN (SELECT DISTINCT host, uuid, source FROM host_disks) d
-                ON d.host = k.host AND d.uuid = k.uuid AND STARTS_WITH(d.source, k.path || '/'))
+                ON d.host = k.host AND d.uuid = k.uuid AND CONTAINS(d.source, '/' || k.uuid || '_resize/'))
         SELECT DISTINCT j.uuid AS server, j.cell, j.host, j.vm_state, j.path, j.code,
                CASE j.code
                     WHEN 'used' THEN 'leave ' || j.path || ' on ' || j.host || ' alone: its guest has it open. See how'

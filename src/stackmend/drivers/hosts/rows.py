@@ -11,8 +11,8 @@ from stackmend.model.sight import HostLook
 Row = dict[str, object]
 #: characters before the id of a port in the name of its device
 _PREFIX = 3
-#: a path that takes requests, as sysfs calls it
-_ALIVE = "running"
+#: a path that takes requests, as sysfs calls it: of SCSI, of NVMe; what does not say is not called dead
+_ALIVE = frozenset({"running", "live", "unknown"})
 
 
 def rows_of(label: str, visit: HostLook) -> list[Row]:
@@ -78,8 +78,8 @@ def _maps(visit: HostLook) -> list[Row]:
             "name": one.name, "device": one.device, "kind": one.kind, "unit": one.unit,
             "holders": one.holders, "opened": one.opened, "mixed": one.mixed,
             "paths": ", ".join(" ".join(filter(None, path)) for path in _told(one)),
-            "units": ", ".join(one.units), "alive": sum(path.state == _ALIVE for path in one.paths),
-            "lost": sum(path.state != _ALIVE for path in one.paths),
+            "units": ", ".join(one.units), "alive": sum(path.state in _ALIVE for path in one.paths),
+            "lost": sum(path.state not in _ALIVE for path in one.paths),
         }
         for one in visit.traces.maps
     ]  # fmt: skip

@@ -60,12 +60,30 @@ devices() {
     for b in "$f"/slaves/*; do
       [ -e "$b" ] || continue
       line "$b/device/state" && s=$l && line "$b/device/wwid"
-      p="$p${b##*/}=${s:-unknown}=$(echo "$l" | tr -d '=,')," # of text that devices give
+      case $l in *[=,]*) l=$(echo "$l" | tr -d '=,') ;; esac # of text that devices give
+      p="$p${b##*/}=${s:-unknown}=$l,"
     done
     for b in "$f"/holders/*; do [ ! -e "$b" ] || h=$((h + 1)); done
-    c=$(echo "$open" | sed -n "s/^ *${f##*/}: *\([0-9]*\) *$/\1/p")
-    [ -n "$c" ] || no "dmsetup does not say whether ${f##*/} is open"
-    say map "${f##*/}" "$n" "$u" "$p" "$h" "$c"
+    opened "${f##*/}"
+    t=$c
+    above "$f"
+    say map "${f##*/}" "$n" "$u" "$p" "$h" "$t"
+  done
+}
+# how often dmsetup says that a map is open
+opened() {
+  c=$(echo "$open" | sed -n "s/^ *$1: *\([0-9]*\) *$/\1/p")
+  [ -n "$c" ] || no "dmsetup does not say whether $1 is open"
+}
+# adds to $t how often what is stacked on a map is open by others than what is stacked on that; what is not a map is open
+above() {
+  for b in "$1"/holders/*; do
+    [ -e "$b" ] || continue
+    c=1 k=0
+    case ${b##*/} in dm-*) opened "${b##*/}" ;; esac
+    for g in "$r/sys/block/${b##*/}"/holders/*; do [ ! -e "$g" ] || k=$((k + 1)); done
+    [ "$c" -le "$k" ] || t=$((t + c - k))
+    above "$r/sys/block/${b##*/}"
   done
 }
 
@@ -88,15 +106,15 @@ profiles() {
   for f in "$a"/libvirt/libvirt-*.files; do
     [ -f "$f" ] || continue
     n=${f##*/} && n=${n%.files} p=${f%.files}
-    x=$(cat "$f") || exit 1
+    # of the rules, those that matter here
+    x=$(grep -F -e vhost-net -e "$mark" -- "$f") || [ "$?" -eq 1 ] || exit 1
     say guest "${n#libvirt-}"
-    say loaded "$(printf '%s\n' "$loaded" | grep -F "$n ")"
+    case $loaded in *"$n (enforce)"*) say loaded "$n (enforce)" ;; esac
     for k in "$s/policy/profiles/$n".*/raw_data; do
       [ ! -e "$k" ] || say kernel "$(written "$(dirname -- "$(readlink -f -- "$k")")")"
     done
     [ ! -f "$p" ] || { say profile "" && say profile-written "$(written "$p")"; }
-    # of the rules, those that matter here
-    say files "$(printf '%s\n' "$x" | grep -F -e vhost-net -e "$mark")"
+    say files "$x"
     say files-written "$(written "$f")"
   done
 }

@@ -53,7 +53,7 @@ class Path:
     """A path of a multipath map."""
 
     name: str  #: "sdb"
-    state: str  #: "running", "offline", "transport-offline"
+    state: str  #: "running", "offline", "transport-offline"; of NVMe: "live"
     unit: str  #: "naa.6001405...": what it leads to; "" if the device does not say
 
 
@@ -67,7 +67,7 @@ class BlockMap:
     unit: str = ""  #: of multipath: its WWID
     paths: tuple[Path, ...] = ()
     holders: int  #: maps that are stacked on it
-    opened: int  #: how often it is open: by those, a guest, or a mount
+    opened: int  #: how often it is open, by those, a guest, or a mount; and how often those are, by others than maps
 
     @property
     def units(self) -> tuple[str, ...]:

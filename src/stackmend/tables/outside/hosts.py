@@ -57,7 +57,7 @@ TABLES = (
     ),
     # of device-mapper. kind: multipath, crypt. unit: of multipath, the id of what it leads to. paths: "sdb running
     # naa.6...". units: the ids of what its paths lead to. holders: number of maps stacked on it. opened: how often it
-    # is open, by those included. alive, lost: numbers of paths
+    # is open, by those included, and how often those are by others. alive, lost: numbers of paths
     Table(
         service=SERVICE,
         name="maps",
