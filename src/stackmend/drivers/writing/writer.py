@@ -177,12 +177,14 @@ class DatabaseWriter:
         for asked, wanted in batch.asked.items():
             place, by = asked[:2], asked[2]
             columns = tuple(dict.fromkeys((*by, *batch.keys[place])))
-            same = {_loose(values): values for values in wanted}
+            alike = _loose if self._writing.get(asked[0])[0].folds else tuple
+            same: dict[Pk, list[Pk]] = {}
+            for values in wanted:
+                same.setdefault(alike(values), []).append(values)
             for values in self._fetch(database, place, columns, by, wanted):
                 row = dict(zip(columns, values, strict=True))
-                which = same.get(_loose(tuple([row[c] for c in by])))
-                # if the collation matches more values than ours, every query counts as answered
-                for each in [which] if which is not None else list(wanted):
+                # if the database matches more values than ours, every query counts as answered
+                for each in same.get(alike([row[c] for c in by]), wanted):
                     batch.taken.setdefault((asked, each), []).append(row)
 
     def _fetch(
