@@ -143,8 +143,10 @@ class DatabaseWriter:
         except Unknown:
             self._writing.drop(database)
             chosen = [groups[index] for index in batch.accepted]
-            known = {entry.step: entry.image or {} for entry in batch.intents}
-            return batch, dict(zip(batch.accepted, self._after_lost_commit(chosen, known), strict=True))
+            verdicts = self._after_lost_commit(chosen, batch)
+            if any(verdict.state is StepState.DONE for verdict in verdicts):
+                self._left = batch.left
+            return batch, dict(zip(batch.accepted, verdicts, strict=True))
         except SilentError as problem:
             if not announced:
                 raise
@@ -286,13 +288,12 @@ class DatabaseWriter:
             )
         return found
 
-    def _after_lost_commit(
-        self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]
-    ) -> list[GroupResult]:
+    def _after_lost_commit(self, groups: Sequence[Group], batch: Batch) -> list[GroupResult]:
         """The connection broke during the commit: probe the rows."""
         note = "the connection broke during the commit"
+        images = {entry.step: entry.image for entry in batch.intents}
         try:
-            verdicts = self.probe(groups, images)
+            verdicts = Probe(self._writing, groups, images, batch.values).verdicts()
         except SourceError as problem:
             return [every(group, StepState.IN_DOUBT, f"{note}: {error_text(problem)}") for group in groups]
         # only the server itself can confirm a rollback: rows that are still as before may be committed in a moment
