@@ -17,11 +17,14 @@ from stackmend.app import runs
 from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.store import DatabaseJournal
+from stackmend.drivers.writing.seal import Sealer
+from stackmend.drivers.writing.writer import DatabaseWriter
 from stackmend.engine.running.lanes import last_entries
 from stackmend.model.errors import Exit
 from stackmend.model.journal import JournalEntry, RunState
 from stackmend.model.plan import Plan, save
-from stackmend.model.step import ExpectNone, ExpectRow, StepState, UpdateRow
+from stackmend.model.step import BumpRow, ExpectNone, ExpectRow, StepState, UpdateRow
+from stackmend.model.writer import Group
 
 from ..support.damaged_cloud import Ground, made
 from ..support.other_sessions import others_of
@@ -87,6 +90,30 @@ def test_a_commit_whose_answer_was_lost_is_found_done(cut: tuple[Ground, Wire, C
     assert (result.exit, result.done) == (Exit.REPAIRED, 1)
     assert (line.cuts, reads(here, step)) == (1, "new 0")
     assert runs.undo(config, result.run).exit is Exit.CLEAN
+
+
+@pytest.mark.attack("cuts the connection of an undo after COMMIT arrived, and lets it go on")
+def test_an_undo_counts_back_after_a_lost_answer(cut: tuple[Ground, Wire, Config]) -> None:
+    """Three transactions take back a counter: what each has left is known to the next, though no answer came."""
+    here, line, config = cut
+    pk = {"id": change(here).pk["id"]}
+    here.cloud.update("neutron", ATTRIBUTES["table"], pk, revision_number=9)
+    step = BumpRow(**ATTRIBUTES, pk=pk, column="revision_number", left=9)
+    databases = CloudSession.of(config, write=True).databases
+    writer = DatabaseWriter(databases.addresses, databases.errors, Sealer(here.folder / "no-key"))
+    values: list[Any] = []
+    try:
+        for number in range(3):
+            line.cut = "after" if number == 1 else ""
+            (verdict,) = writer.write([Group(number, "neutron", (step,), (number,))], lambda _entries: None)
+            assert verdict.state is StepState.DONE
+            values += [(entry.image or {})["value"] for entry in verdict.entries]
+    finally:
+        writer.close()
+    assert line.cuts == 1
+    assert values == [8, 7, 6]
+    (row,) = here.cloud.rows("neutron", "SELECT revision_number AS n FROM standardattributes WHERE id = :id", pk)
+    assert row["n"] == 6
 
 
 @pytest.mark.attack("kills the writer's session when its COMMIT is on the way")

@@ -325,21 +325,24 @@ def test_another_session_is_noticed(address: Address, writing: Connection) -> No
     assert "a pooler that keeps sessions" in raised.value.hint
 
 
-@pytest.mark.parametrize("extra", ["trigger", "rule"])
+@pytest.mark.parametrize("extra", ["trigger", "rule", "heir", "cascade"])
 def test_a_table_that_does_more_than_it_is_told_is_known(
     address: Address, postgresql: PostgreSQL, session: Connection, extra: str
 ) -> None:
-    """Triggers, and rules, which do the same."""
+    """Triggers, and what does the same: rules, heirs with triggers of theirs, rows of other schemas that go along."""
     made = {
         "trigger": "CREATE TRIGGER one BEFORE UPDATE ON extra EXECUTE FUNCTION suppress_redundant_updates_trigger()",
         "rule": "CREATE RULE one AS ON DELETE TO extra DO INSTEAD NOTHING",
+        "heir": "CREATE SCHEMA heirs; CREATE TABLE heirs.one () INHERITS (extra)",
+        "cascade": "CREATE SCHEMA heirs; CREATE TABLE heirs.one (id integer REFERENCES extra ON DELETE CASCADE);"
+        "CREATE TABLE harmless (id integer PRIMARY KEY); CREATE TABLE heirs.two (id integer REFERENCES harmless)",
     }
     each = made[extra].replace("EXECUTE", "FOR EACH ROW EXECUTE")
-    postgresql.run(f"CREATE TABLE extra (id integer); {each}", "dialects")
+    postgresql.run(f"CREATE TABLE extra (id integer PRIMARY KEY); {each}", "dialects")
     try:
         assert dialect_of(address).triggers(session) == {"extra"}
     finally:
-        postgresql.run("DROP TABLE extra", "dialects")
+        postgresql.run("DROP SCHEMA IF EXISTS heirs CASCADE; DROP TABLE IF EXISTS extra, harmless", "dialects")
 
 
 def test_rows_of_every_type_are_written_and_given_back(

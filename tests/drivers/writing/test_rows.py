@@ -83,6 +83,17 @@ def test_a_guard_in_the_same_database_sees_what_others_do(desk: Desk) -> None:
     assert desk.states([guard, described(row)]) == [STALE]
 
 
+@pytest.mark.parametrize("names", [("Red", "red"), ("red", "Red")], ids=" ".join)
+def test_guards_that_differ_only_in_case_are_told_apart(desk: Desk, names: tuple[str, str]) -> None:
+    """Two guards of one transaction: a row decides each that it reads as, by the rules of its database."""
+    first, second = desk.attributes(2)
+    guards = [ExpectNone(**TAG, where={"standard_attr_id": first["id"], "tag": name}) for name in names]
+    desk.cloud.insert("neutron", "tags", standard_attr_id=first["id"], tag="Red")
+    both = desk.cloud.databases["neutron"].startswith("mysql")
+    wanted = [STALE if both or name == "Red" else DONE for name in names]
+    assert desk.states(*([g, described(r)] for g, r in zip(guards, (first, second), strict=True))) == wanted
+
+
 def test_a_row_that_is_there_is_not_inserted_twice(desk: Desk) -> None:
     """What identifies a new row must be free."""
     row = desk.attributes(1)[0]

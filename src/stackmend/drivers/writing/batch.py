@@ -189,7 +189,8 @@ class Batch:
         if unknown := sorted(named - set(info.columns)):
             shape.problem = f"{step.table} in database {step.database} has no column {', '.join(unknown)}"
         elif writes(step) and step.table in self._schema.triggers(step.database):  # type: ignore[arg-type]
-            shape.problem = f"{step.table} in database {step.database} has triggers, whose effects are unknown"
+            more = "triggers (or rules, heirs, dependants in another schema)"
+            shape.problem = f"{step.table} in database {step.database} has {more}, whose effects are unknown"
         return shape
 
     def _referring(self, step: RowStep) -> tuple[Reference, ...]:

@@ -47,9 +47,16 @@ class _Net:
 class Probe:
     """The state of groups on one database. Counters are judged by the images of their intents."""
 
-    def __init__(self, connections: Connections, groups: Sequence[Group], images: Mapping[int, _Image]) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        groups: Sequence[Group],
+        images: Mapping[int, _Image],
+        left: Mapping[int, int] | None = None,
+    ) -> None:
+        """``left``: step -> the value of its counter after it, where the transaction itself is still known."""
         self._connections, self._groups, self._images = connections, groups, images
-        self._counted = counted(groups, images)
+        self._counted = counted(groups, images) if left is None else left
         self._rows: dict[_Row, list[Record]] = {}
 
     def verdicts(self) -> list[GroupResult]:

@@ -143,8 +143,10 @@ class DatabaseWriter:
         except Unknown:
             self._writing.drop(database)
             chosen = [groups[index] for index in batch.accepted]
-            known = {entry.step: entry.image or {} for entry in batch.intents}
-            return batch, dict(zip(batch.accepted, self._after_lost_commit(chosen, known), strict=True))
+            verdicts = self._after_lost_commit(chosen, batch)
+            if any(verdict.state is StepState.DONE for verdict in verdicts):
+                self._left = batch.left
+            return batch, dict(zip(batch.accepted, verdicts, strict=True))
         except SilentError as problem:
             if not announced:
                 raise
@@ -177,12 +179,14 @@ class DatabaseWriter:
         for asked, wanted in batch.asked.items():
             place, by = asked[:2], asked[2]
             columns = tuple(dict.fromkeys((*by, *batch.keys[place])))
-            same = {_loose(values): values for values in wanted}
+            alike = _loose if self._writing.get(asked[0])[0].folds else tuple
+            same: dict[Pk, list[Pk]] = {}
+            for values in wanted:
+                same.setdefault(alike(values), []).append(values)
             for values in self._fetch(database, place, columns, by, wanted):
                 row = dict(zip(columns, values, strict=True))
-                which = same.get(_loose(tuple([row[c] for c in by])))
-                # if the collation matches more values than ours, every query counts as answered
-                for each in [which] if which is not None else list(wanted):
+                # if the database matches more values than ours, every query counts as answered
+                for each in same.get(alike([row[c] for c in by]), wanted):
                     batch.taken.setdefault((asked, each), []).append(row)
 
     def _fetch(
@@ -284,13 +288,12 @@ class DatabaseWriter:
             )
         return found
 
-    def _after_lost_commit(
-        self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]
-    ) -> list[GroupResult]:
+    def _after_lost_commit(self, groups: Sequence[Group], batch: Batch) -> list[GroupResult]:
         """The connection broke during the commit: probe the rows."""
         note = "the connection broke during the commit"
+        images = {entry.step: entry.image for entry in batch.intents}
         try:
-            verdicts = self.probe(groups, images)
+            verdicts = Probe(self._writing, groups, images, batch.values).verdicts()
         except SourceError as problem:
             return [every(group, StepState.IN_DOUBT, f"{note}: {error_text(problem)}") for group in groups]
         # only the server itself can confirm a rollback: rows that are still as before may be committed in a moment

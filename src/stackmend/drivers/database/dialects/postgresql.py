@@ -42,9 +42,14 @@ _KEYS = """
       LEFT JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = u.other
      WHERE k.connamespace = current_schema()::regnamespace AND k.contype IN ('p', 'f')
      ORDER BY c.relname, k.conname, u.place"""
+#: with rows of another schema that change along, which no look here finds; and with heirs, whose triggers run as well
 _TRIGGERS = """
     SELECT c.relname FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
-       AND (c.relhasrules OR EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal))"""
+       AND (c.relhasrules OR c.relhassubclass
+            OR EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
+            OR EXISTS (SELECT 1 FROM pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f'
+                          AND k.connamespace <> c.relnamespace
+                          AND NOT (k.confdeltype IN ('a', 'r') AND k.confupdtype IN ('a', 'r'))))"""
 #: sessions of others are counted for everyone; their states are shown to members of pg_monitor
 _LOAD = """
     SELECT count(*) FILTER (WHERE state = 'active'), count(*),
@@ -212,7 +217,7 @@ class PostgreSQL:
         return bool(self.select(connection, _MAY_NUMBER)[0][0])
 
     def triggers(self, connection: Connection) -> frozenset[str]:
-        """From the catalog, without those that enforce foreign keys; rules do the same."""
+        """From the catalog, without those that enforce foreign keys; rules, heirs and other schemas do the same."""
         return frozenset(str(table) for (table,) in self.select(connection, _TRIGGERS))
 
     def utcnow(self, connection: Connection) -> str:
