@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
+import psycopg
 import pytest
 
 from stackmend.drivers.database.dialects import Address, Connection, dialect_of
-from stackmend.drivers.database.transactions import Lost, commit
+from stackmend.drivers.database.transactions import Lost, commit, execute
 from stackmend.drivers.snapshot.decode import NULL, SEPARATOR, packed
 from stackmend.drivers.writing.seal import Sealer
 from stackmend.drivers.writing.writer import DatabaseWriter
@@ -316,13 +317,66 @@ def test_a_commit_of_what_has_failed_is_no_commit(address: Address, writing: Con
     assert dialect.select(writing, "SELECT name FROM parent WHERE id = 1") == [("one",)]
 
 
-def test_another_session_is_noticed(address: Address, writing: Connection) -> None:
-    """A pooler that keeps transactions, and not sessions, would lose what was set: nothing is written then."""
-    writing.pid += 1  # type: ignore[attr-defined]
-    with pytest.raises(SourceError, match="its session is another one by now") as raised:
-        dialect_of(address).begin_write(writing)
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_is_set_ends_with_its_transaction(address: Address, write: bool, kept: bool) -> None:
+    """Behind a pooler of transactions the same session serves others next: they must not find our limits in it."""
+    dialect, shown = dialect_of(address), "SELECT name, setting, source FROM pg_settings WHERE source = 'session'"
+    with closing(dialect.connect(address, write=write)) as connection:
+        dialect.begin_write(connection) if write else dialect.begin_snapshot(connection)
+        assert dict(row[:2] for row in dialect.select(connection, shown))["row_security"] == "off"
+        connection.commit() if kept else connection.rollback()
+        with psycopg.ClientCursor(connection) as cursor:  # type: ignore[arg-type, var-annotated]
+            assert cursor.execute(shown).fetchall() == []
 
-    assert "a pooler that keeps sessions" in raised.value.hint
+
+def test_a_standby_is_told_by_its_answer(address: Address, session: Connection) -> None:
+    """A standby, where a writer cannot begin, has no state of its own for it."""
+    said = "cannot set transaction read-write mode during recovery"
+    answer = f"DO $$ BEGIN RAISE EXCEPTION '{said}' USING ERRCODE = '0A000'; END $$"
+    with pytest.raises(SourceError, match=said) as raised:
+        dialect_of(address).select(session, answer)
+
+    assert raised.value.hint.startswith("Is it a standby?")
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_tables_are_looked_for_where_the_account_has_them(
+    address: Address, postgresql: PostgreSQL, write: bool
+) -> None:
+    """Another client of a pooler may have left the session in another schema, whose tables are empty."""
+    dialect = dialect_of(address)
+    postgresql.run("CREATE SCHEMA theirs; CREATE TABLE theirs.parent (id integer, name text)", "dialects")
+    postgresql.run("GRANT USAGE ON SCHEMA theirs TO dialect", "dialects")
+    try:
+        with closing(dialect.connect(address, write=write)) as connection:
+            with psycopg.ClientCursor(connection) as cursor:  # type: ignore[arg-type, var-annotated]
+                cursor.execute("SET SESSION search_path = theirs; SET SESSION lock_timeout = 0")
+            dialect.begin_write(connection) if write else dialect.begin_snapshot(connection)
+            assert dialect.select(connection, "SELECT count(*) FROM parent") == [(3,)]
+            assert "child" in dialect.introspect(connection)
+    finally:
+        postgresql.run("DROP SCHEMA theirs CASCADE", "dialects")
+
+
+def test_a_connection_that_a_pooler_lost_is_tried_again(writing: Connection) -> None:
+    """PgBouncer answers 08P01 ("server conn crashed?"): nothing was refused, and before the commit nothing is kept."""
+    answer = "DO $$ BEGIN RAISE EXCEPTION 'server conn crashed?' USING ERRCODE = '08P01'; END $$"
+    with pytest.raises(Lost):
+        execute(writing, answer, [], 0, "database dialects")
+
+
+def test_what_others_have_set_is_noticed(address: Address, postgresql: PostgreSQL, writing: Connection) -> None:
+    """A pooler may give us a session that another client has changed: nothing is written then."""
+    dialect = dialect_of(address)
+    postgresql.run('GRANT SET ON PARAMETER session_replication_role TO "dialect"')
+    try:
+        dialect.select(writing, "SET SESSION session_replication_role = 'replica'")
+        commit(writing, "database dialects")
+        with pytest.raises(SourceError, match="session_replication_role = 'replica' instead of 'origin'"):
+            dialect.begin_write(writing)
+    finally:
+        postgresql.run('REVOKE SET ON PARAMETER session_replication_role FROM "dialect"')
 
 
 @pytest.mark.parametrize("extra", ["trigger", "rule", "heir", "cascade"])

@@ -24,9 +24,11 @@ except ImportError:
 #: its answer to the COMMIT of a transaction that has failed
 _TIMED_OUT = 1205
 _LOST: frozenset[int | str] = frozenset({_TIMED_OUT, 1213, 1020, 3572, "40001", "40P01", "55P03", "25P02"})
-#: the connection broke: before the commit, the transaction is lost as well
+#: the connection broke: before the commit, the transaction is lost as well. PgBouncer says 08P01 when it lost its own
 _CUT = "08006"
-_BROKEN: frozenset[int | str] = frozenset({2006, 2013, 2055, _CUT, "25P03", "57P01", "57P02", "57P03", "57P05"})
+_BROKEN: frozenset[int | str] = frozenset(
+    {2006, 2013, 2055, _CUT, "08P01", "25P03", "57P01", "57P02", "57P03", "57P05"}
+)
 #: the server ended the statement because it took too long, and would do so again
 _ENDED: frozenset[int | str] = frozenset({1969, 3024, "57014"})
 
