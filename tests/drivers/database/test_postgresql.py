@@ -366,6 +366,16 @@ def test_a_connection_that_a_pooler_lost_is_tried_again(writing: Connection) -> 
         execute(writing, answer, [], 0, "database dialects")
 
 
+@pytest.mark.parametrize("path", ["public,pg_catalog", "PUBLIC", ""])
+def test_a_path_of_schemas_may_be_spelled_in_any_way(
+    address: Address, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A configuration file's is shown as it was written, until somebody sets it."""
+    monkeypatch.setenv("PGOPTIONS", f"-c search_path={path}")
+    with closing(dialect_of(address).connect(address)) as connection:
+        assert dialect_of(address).select(connection, "SHOW search_path") == [(path,)]
+
+
 def test_what_others_have_set_is_noticed(address: Address, postgresql: PostgreSQL, writing: Connection) -> None:
     """A pooler may give us a session that another client has changed: nothing is written then."""
     dialect = dialect_of(address)
@@ -441,6 +451,35 @@ def test_rows_of_every_type_are_written_and_given_back(
         writer.close()
         dialect.select(writing, "DELETE FROM kinds WHERE id >= 100")
         commit(writing, "database dialects")
+
+
+def test_what_only_the_commit_checks_fails_its_group_alone(
+    address: Address, postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A deferred constraint is answered to the COMMIT: that is a rollback, not a doubt."""
+    postgresql.run(
+        "CREATE TABLE late (id integer PRIMARY KEY, parent_id integer REFERENCES parent DEFERRABLE INITIALLY DEFERRED);"
+        "INSERT INTO late VALUES (1, 1), (2, 1), (3, 1); GRANT SELECT, UPDATE ON late TO dialect",
+        "dialects",
+    )
+    writer = DatabaseWriter({"neutron": address}, {}, Sealer(tmp_path_factory.mktemp("seal") / "key"))
+    what, before = {"database": "neutron", "table": "late"}, {"parent_id": 1}
+    steps = [
+        UpdateRow(**what, pk={"id": n}, before=before, after={"parent_id": p}) for n, p in ((1, 2), (2, 9), (3, 2))
+    ]
+    try:
+        found = writer.write(
+            [Group(n, "neutron", (step,), (n,)) for n, step in enumerate(steps)], lambda _entries: None
+        )
+    finally:
+        writer.close()
+        with closing(postgresql.connect("dialects")) as watching:
+            rows = watching.execute("SELECT parent_id FROM late ORDER BY id").fetchall()
+        postgresql.run("DROP TABLE late", "dialects")
+
+    assert [one.state for one in found] == [StepState.DONE, StepState.FAILED, StepState.DONE]
+    assert "(23503)" in found[1].note
+    assert rows == [(2,), (1,), (2,)]
 
 
 def test_the_driver_is_optional(address: Address) -> None:

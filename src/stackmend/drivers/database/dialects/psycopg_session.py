@@ -172,7 +172,12 @@ class Session(psycopg.Connection):  # type: ignore[misc]
         for kind in psycopg.adapters.types:
             self.adapters.register_loader(kind.oid, _LOADERS.get(kind.name, TextLoader))
         limit = str(max(1, round(1000 * seconds)))
-        own = {name: (value, value) for name, value in self.read(_OWN) if write or name != "lock_timeout"}
+        # DEFAULT is shown as the server spells it, anything else in a form of its own
+        own = {
+            name: ("DEFAULT" if name == "search_path" else value, value)
+            for name, value in self.read(_OWN)
+            if write or name != "lock_timeout"
+        }
         self.rollback()
         wanted = {**_VARIABLES, **(_WRITING if write else _READING), **own, "statement_timeout": (limit, limit)}
         self._wanted = wanted
