@@ -33,6 +33,7 @@ class Wire:
         self.then: Callable[[], None] = lambda: None
         self.routes: dict[bytes, int] = {}
         self.cuts = 0
+        self._cutting = threading.Lock()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -56,7 +57,8 @@ class Wire:
 
     def _relay(self, client: socket.socket) -> None:
         try:
-            server = socket.create_connection(("127.0.0.1", self.to))
+            with self._cutting:  # who is cut off finds what ``then`` has made of it
+                server = socket.create_connection(("127.0.0.1", self.to))
         except OSError:
             client.close()
             return
@@ -98,14 +100,15 @@ class Wire:
             yield packet, packet[5:].upper() if packet[4:5] == bytes([_COM_QUERY]) else b""
 
     def _cut(self, packet: bytes, client: socket.socket, server: socket.socket) -> None:
-        how, self.cut = self.cut, ""
-        self.cuts += 1
-        # the client receives nothing from here on
-        with contextlib.suppress(OSError):
-            client.shutdown(socket.SHUT_RDWR)
-        if how == "after":
-            server.sendall(packet)
-        self.then()
+        with self._cutting:
+            how, self.cut = self.cut, ""
+            self.cuts += 1
+            # the client receives nothing from here on
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+            if how == "after":
+                server.sendall(packet)
+            self.then()
         if how == "before":
             _close(server)
 

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
+import psycopg
 import pytest
 
 from stackmend.drivers.database.dialects import Address, Connection, dialect_of
-from stackmend.drivers.database.transactions import Lost, commit
+from stackmend.drivers.database.transactions import Lost, commit, execute
 from stackmend.drivers.snapshot.decode import NULL, SEPARATOR, packed
 from stackmend.drivers.writing.seal import Sealer
 from stackmend.drivers.writing.writer import DatabaseWriter
@@ -316,13 +317,76 @@ def test_a_commit_of_what_has_failed_is_no_commit(address: Address, writing: Con
     assert dialect.select(writing, "SELECT name FROM parent WHERE id = 1") == [("one",)]
 
 
-def test_another_session_is_noticed(address: Address, writing: Connection) -> None:
-    """A pooler that keeps transactions, and not sessions, would lose what was set: nothing is written then."""
-    writing.pid += 1  # type: ignore[attr-defined]
-    with pytest.raises(SourceError, match="its session is another one by now") as raised:
-        dialect_of(address).begin_write(writing)
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_is_set_ends_with_its_transaction(address: Address, write: bool, kept: bool) -> None:
+    """Behind a pooler of transactions the same session serves others next: they must not find our limits in it."""
+    dialect, shown = dialect_of(address), "SELECT name, setting, source FROM pg_settings WHERE source = 'session'"
+    with closing(dialect.connect(address, write=write)) as connection:
+        dialect.begin_write(connection) if write else dialect.begin_snapshot(connection)
+        assert dict(row[:2] for row in dialect.select(connection, shown))["row_security"] == "off"
+        connection.commit() if kept else connection.rollback()
+        with psycopg.ClientCursor(connection) as cursor:  # type: ignore[arg-type, var-annotated]
+            assert cursor.execute(shown).fetchall() == []
 
-    assert "a pooler that keeps sessions" in raised.value.hint
+
+def test_a_standby_is_told_by_its_answer(address: Address, session: Connection) -> None:
+    """A standby, where a writer cannot begin, has no state of its own for it."""
+    said = "cannot set transaction read-write mode during recovery"
+    answer = f"DO $$ BEGIN RAISE EXCEPTION '{said}' USING ERRCODE = '0A000'; END $$"
+    with pytest.raises(SourceError, match=said) as raised:
+        dialect_of(address).select(session, answer)
+
+    assert raised.value.hint.startswith("Is it a standby?")
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_tables_are_looked_for_where_the_account_has_them(
+    address: Address, postgresql: PostgreSQL, write: bool
+) -> None:
+    """Another client of a pooler may have left the session in another schema, whose tables are empty."""
+    dialect = dialect_of(address)
+    postgresql.run("CREATE SCHEMA theirs; CREATE TABLE theirs.parent (id integer, name text)", "dialects")
+    postgresql.run("GRANT USAGE ON SCHEMA theirs TO dialect", "dialects")
+    try:
+        with closing(dialect.connect(address, write=write)) as connection:
+            with psycopg.ClientCursor(connection) as cursor:  # type: ignore[arg-type, var-annotated]
+                cursor.execute("SET SESSION search_path = theirs; SET SESSION lock_timeout = 0")
+            dialect.begin_write(connection) if write else dialect.begin_snapshot(connection)
+            assert dialect.select(connection, "SELECT count(*) FROM parent") == [(3,)]
+            assert "child" in dialect.introspect(connection)
+    finally:
+        postgresql.run("DROP SCHEMA theirs CASCADE", "dialects")
+
+
+def test_a_connection_that_a_pooler_lost_is_tried_again(writing: Connection) -> None:
+    """PgBouncer answers 08P01 ("server conn crashed?"): nothing was refused, and before the commit nothing is kept."""
+    answer = "DO $$ BEGIN RAISE EXCEPTION 'server conn crashed?' USING ERRCODE = '08P01'; END $$"
+    with pytest.raises(Lost):
+        execute(writing, answer, [], 0, "database dialects")
+
+
+@pytest.mark.parametrize("path", ["public,pg_catalog", "PUBLIC", ""])
+def test_a_path_of_schemas_may_be_spelled_in_any_way(
+    address: Address, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A configuration file's is shown as it was written, until somebody sets it."""
+    monkeypatch.setenv("PGOPTIONS", f"-c search_path={path}")
+    with closing(dialect_of(address).connect(address)) as connection:
+        assert dialect_of(address).select(connection, "SHOW search_path") == [(path,)]
+
+
+def test_what_others_have_set_is_noticed(address: Address, postgresql: PostgreSQL, writing: Connection) -> None:
+    """A pooler may give us a session that another client has changed: nothing is written then."""
+    dialect = dialect_of(address)
+    postgresql.run('GRANT SET ON PARAMETER session_replication_role TO "dialect"')
+    try:
+        dialect.select(writing, "SET SESSION session_replication_role = 'replica'")
+        commit(writing, "database dialects")
+        with pytest.raises(SourceError, match="session_replication_role = 'replica' instead of 'origin'"):
+            dialect.begin_write(writing)
+    finally:
+        postgresql.run('REVOKE SET ON PARAMETER session_replication_role FROM "dialect"')
 
 
 @pytest.mark.parametrize("extra", ["trigger", "rule", "heir", "cascade"])
@@ -387,6 +451,35 @@ def test_rows_of_every_type_are_written_and_given_back(
         writer.close()
         dialect.select(writing, "DELETE FROM kinds WHERE id >= 100")
         commit(writing, "database dialects")
+
+
+def test_what_only_the_commit_checks_fails_its_group_alone(
+    address: Address, postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A deferred constraint is answered to the COMMIT: that is a rollback, not a doubt."""
+    postgresql.run(
+        "CREATE TABLE late (id integer PRIMARY KEY, parent_id integer REFERENCES parent DEFERRABLE INITIALLY DEFERRED);"
+        "INSERT INTO late VALUES (1, 1), (2, 1), (3, 1); GRANT SELECT, UPDATE ON late TO dialect",
+        "dialects",
+    )
+    writer = DatabaseWriter({"neutron": address}, {}, Sealer(tmp_path_factory.mktemp("seal") / "key"))
+    what, before = {"database": "neutron", "table": "late"}, {"parent_id": 1}
+    steps = [
+        UpdateRow(**what, pk={"id": n}, before=before, after={"parent_id": p}) for n, p in ((1, 2), (2, 9), (3, 2))
+    ]
+    try:
+        found = writer.write(
+            [Group(n, "neutron", (step,), (n,)) for n, step in enumerate(steps)], lambda _entries: None
+        )
+    finally:
+        writer.close()
+        with closing(postgresql.connect("dialects")) as watching:
+            rows = watching.execute("SELECT parent_id FROM late ORDER BY id").fetchall()
+        postgresql.run("DROP TABLE late", "dialects")
+
+    assert [one.state for one in found] == [StepState.DONE, StepState.FAILED, StepState.DONE]
+    assert "(23503)" in found[1].note
+    assert rows == [(2,), (1,), (2,)]
 
 
 def test_the_driver_is_optional(address: Address) -> None:

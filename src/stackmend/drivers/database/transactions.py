@@ -24,9 +24,13 @@ except ImportError:
 #: its answer to the COMMIT of a transaction that has failed
 _TIMED_OUT = 1205
 _LOST: frozenset[int | str] = frozenset({_TIMED_OUT, 1213, 1020, 3572, "40001", "40P01", "55P03", "25P02"})
-#: the connection broke: before the commit, the transaction is lost as well
+#: the connection broke: before the commit, the transaction is lost as well. PgBouncer says 08P01 when it lost its own
 _CUT = "08006"
-_BROKEN: frozenset[int | str] = frozenset({2006, 2013, 2055, _CUT, "25P03", "57P01", "57P02", "57P03", "57P05"})
+_BROKEN: frozenset[int | str] = frozenset(
+    {2006, 2013, 2055, _CUT, "08P01", "25P03", "57P01", "57P02", "57P03", "57P05"}
+)
+#: constraints that are checked by the COMMIT, if they are deferred: an answer like that is a rollback
+_REFUSED = ("23001", "23502", "23503", "23505", "23514", "23P01")
 #: the server ended the statement because it took too long, and would do so again
 _ENDED: frozenset[int | str] = frozenset({1969, 3024, "57014"})
 
@@ -55,10 +59,7 @@ def translated_errors(what: str) -> Iterator[None]:
             raise Lost(what) from problem
         if isinstance(problem, StackmendError):
             raise
-        raise WriteError(
-            f"{what} refused the change: {_text(problem)}",
-            "The transaction was rolled back; check the constraint or the account it names.",
-        ) from problem
+        raise _refusal(what, problem) from problem
 
 
 def execute(connection: Connection, sql: str, parameters: Sequence[object], expected: int, what: str) -> None:
@@ -87,6 +88,8 @@ def commit(connection: Connection, what: str) -> None:
             raise Lost(what) from problem
         if isinstance(problem, sqlite3.Error):
             raise WriteError(f"{what} cannot be committed: {problem}", "Check the free space on its disk.") from problem
+        if _code(problem) in _REFUSED:
+            raise _refusal(what, problem) from problem
         raise Unknown(f"{what}: {_text(problem)}") from problem
 
 
@@ -97,6 +100,13 @@ def back_out(connection: Connection) -> bool:
     except _drivers(StackmendError):
         return False
     return True
+
+
+def _refusal(what: str, problem: Exception) -> WriteError:
+    return WriteError(
+        f"{what} refused the change: {_text(problem)}",
+        "The transaction was rolled back; check the constraint or the account it names.",
+    )
 
 
 def _drivers(own: type[StackmendError]) -> tuple[type[Exception], ...]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A session on PostgreSQL through psycopg: its settings read back, its silence limited.
 
+Settings are those of transactions (``SET LOCAL``): behind a pooler the session serves others after each of them.
+
 The only module that imports psycopg at its top; it is imported by the first connection.
 """
 
@@ -27,7 +29,7 @@ _OPTIONS = frozenset({
     "host", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "gssencmode", "channel_binding",
     "target_session_attrs", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
 })  # fmt: skip
-#: variable -> (value to set, value as shown). A server's own may be anything, and a pooler may drop a SET
+#: variable -> (value to set, value as shown). A server's own may be anything
 _VARIABLES: Mapping[str, tuple[str, str]] = {
     "timezone": ("'UTC'", "UTC"),
     "datestyle": ("'ISO, YMD'", "ISO, YMD"),
@@ -39,15 +41,15 @@ _VARIABLES: Mapping[str, tuple[str, str]] = {
     "row_security": ("off", "off"),
 }
 _READING: Mapping[str, tuple[str, str]] = {
-    "default_transaction_read_only": ("on", "on"),
-    "default_transaction_isolation": ("'repeatable read'", "repeatable read"),
+    "transaction_read_only": ("on", "on"),
+    "transaction_isolation": ("'repeatable read'", "repeatable read"),
     # nobody may end the view while other databases are read
     "idle_in_transaction_session_timeout": ("0", "0"),
 }
 _WRITING: Mapping[str, tuple[str, str]] = {
-    "default_transaction_read_only": ("off", "off"),
+    "transaction_read_only": ("off", "off"),
     # each statement sees what was committed before it: so what is read after a lock was got is what there is
-    "default_transaction_isolation": ("'read committed'", "read committed"),
+    "transaction_isolation": ("'read committed'", "read committed"),
     # a table that we have locked is free again when nothing has been heard from us for so long
     "idle_in_transaction_session_timeout": ("60000", "60000"),
     # what was committed survives a crash of the server
@@ -56,8 +58,12 @@ _WRITING: Mapping[str, tuple[str, str]] = {
     "session_replication_role": ("", "origin"),
 }
 #: milliseconds to wait for a lock, unless the role has less: those who want to write wait behind us for as long. More
-#: than a deadlock takes to be noticed, after which the server ends an autovacuum that is in the way
-_LOCK_WAIT = "SELECT COALESCE(LEAST(NULLIF(setting::int, 0), 2000), 2000) FROM pg_settings WHERE name = 'lock_timeout'"
+#: than a deadlock takes to be noticed, after which the server ends an autovacuum that is in the way. And the account's
+#: own schemas, so that a session which another client has left elsewhere does not show its tables
+_OWN = """
+    SELECT name, CASE WHEN name = 'search_path' THEN reset_val
+                      ELSE COALESCE(LEAST(NULLIF(reset_val::int, 0), 2000), 2000)::text END
+      FROM pg_settings WHERE name IN ('lock_timeout', 'search_path')"""
 
 
 class Session(psycopg.Connection):  # type: ignore[misc]
@@ -65,7 +71,7 @@ class Session(psycopg.Connection):  # type: ignore[misc]
 
     address: Address
     patience: Wait
-    pid: int  #: of the server's process
+    _wanted: Mapping[str, tuple[str, str]] = {}  #: the variables of each transaction, as above
 
     @classmethod
     def to(cls, address: Address, seconds: float, *, write: bool = False) -> Self:
@@ -76,7 +82,9 @@ class Session(psycopg.Connection):  # type: ignore[misc]
         text = make_conninfo(**{**place, **account, **more, "application_name": "stackmend"})
         limit = _patience(address)
         with translated_errors(address):
-            found: Self = cls.connect(text, connect_timeout=limit, prepare_threshold=None, cursor_factory=_Cursor)
+            found: Self = cls.connect(
+                text, connect_timeout=limit, prepare_threshold=None, cursor_factory=_Cursor, autocommit=True
+            )
         found.address, found.patience = address, Wait(address.name or address.redacted, address.silence)
         with ExitStack() as unsettled:
             unsettled.callback(found.close)
@@ -106,11 +114,28 @@ class Session(psycopg.Connection):  # type: ignore[misc]
             self.patience.end()
 
     def begin(self) -> None:
-        """Begin a transaction; SourceError if another session has it than the one whose settings were read back."""
+        """Begin a transaction; SourceError, naming the variable, if one did not take effect."""
         self.rollback()
-        ((pid,),) = self.read("SELECT pg_backend_pid()")
-        if pid != self.pid:
-            raise SourceError(f"{self.address.redacted} cannot be used: its session is another one by now", _POOLER)
+        shown = dict(self.read("SELECT lower(name), setting FROM pg_settings"))
+        for name, (_, value) in self._wanted.items():
+            if shown.get(name) != value:
+                raise SourceError(
+                    f"{self.address.redacted} cannot be used: its session has {name} = {shown.get(name, 'nothing')!r}"
+                    f" instead of {value!r}",
+                    "Something between this machine and the server, or a setting of the account, is in the way.",
+                )
+        if self._wanted["transaction_read_only"] == ("off", "off") and shown["server_encoding"] == "SQL_ASCII":
+            raise SourceError(
+                f"{self.address.redacted} cannot be changed: its encoding SQL_ASCII does not say what its texts are",
+                "It can be audited. Load it into a database whose encoding is UTF8.",
+            )
+
+    def open(self) -> None:
+        """Begin a transaction, unless one is open, and make its settings; the next statement opens its view."""
+        if self.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
+            made = [f"SET LOCAL {name} = {value}" for name, (value, _) in self._wanted.items() if value]
+            with psycopg.ClientCursor(self) as cursor:
+                cursor.execute("; ".join(["BEGIN", *made]).encode())
 
     def rollback(self) -> None:
         """As psycopg's; SourceError if the connection broke."""
@@ -119,7 +144,7 @@ class Session(psycopg.Connection):  # type: ignore[misc]
 
     def commit(self) -> None:
         """As psycopg's, and its errors; of a transaction that has failed a server answers that it was rolled back."""
-        with self.cursor() as cursor:
+        with psycopg.ClientCursor(self) as cursor:
             cursor.execute(b"COMMIT")
             if cursor.statusmessage != "COMMIT":
                 raise psycopg.errors.InFailedSqlTransaction(f"the server answered {cursor.statusmessage}")
@@ -137,46 +162,34 @@ class Session(psycopg.Connection):  # type: ignore[misc]
         with translated_errors(self.address), self.cursor(name="stackmend") as cursor:
             for name in _TEXTS:
                 cursor.adapters.register_loader(name, _Bytes)
+            self.open()
             cursor.execute(sql.encode())
             while rows := cursor.fetchmany(portion):
                 yield rows
 
     def _settle(self, seconds: float, *, write: bool) -> None:
-        """Apply the settings; SourceError, naming the variable, if one did not take effect."""
+        """Determine the settings and try them."""
         for kind in psycopg.adapters.types:
             self.adapters.register_loader(kind.oid, _LOADERS.get(kind.name, TextLoader))
         limit = str(max(1, round(1000 * seconds)))
-        wanted = {**_VARIABLES, **(_WRITING if write else _READING), "statement_timeout": (limit, limit)}
-        level = psycopg.IsolationLevel
-        self.read_only, self.isolation_level = not write, level.READ_COMMITTED if write else level.REPEATABLE_READ
-        self.autocommit = True
-        if write:
-            wait = str(self.read(_LOCK_WAIT)[0][0])
-            wanted["lock_timeout"] = (wait, wait)
-        for name, (value, _) in wanted.items():
-            if value:
-                self.read(f"SET SESSION {name} = {value}")
-        ((self.pid,),) = self.read("SELECT pg_backend_pid()")
-        shown = dict(self.read("SELECT lower(name), setting FROM pg_settings"))
-        self.autocommit = False
-        for name, (_, value) in wanted.items():
-            if shown.get(name) != value:
-                raise SourceError(
-                    f"{self.address.redacted} cannot be used: its session has {name} = {shown.get(name, 'nothing')!r}"
-                    f" after it was set to {value!r}",
-                    _POOLER,
-                )
-        if write and shown["server_encoding"] == "SQL_ASCII":
-            raise SourceError(
-                f"{self.address.redacted} cannot be changed: its encoding SQL_ASCII does not say what its texts are",
-                "It can be audited. Load it into a database whose encoding is UTF8.",
-            )
+        # DEFAULT is shown as the server spells it, anything else in a form of its own
+        own = {
+            name: ("DEFAULT" if name == "search_path" else value, value)
+            for name, value in self.read(_OWN)
+            if write or name != "lock_timeout"
+        }
+        self.rollback()
+        wanted = {**_VARIABLES, **(_WRITING if write else _READING), **own, "statement_timeout": (limit, limit)}
+        self._wanted = wanted
+        self.begin()
+        self.rollback()
 
 
 class _Cursor(psycopg.ClientCursor):  # type: ignore[misc]
-    """Sends numbers as texts whose type the server finds: so they are compared with booleans, as on other servers."""
+    """Opens a transaction first. Sends numbers as texts whose type the server finds: they compare with booleans."""
 
     def execute(self, query: Any, params: Any = None, **more: Any) -> Self:
+        self.connection.open()
         given = None if params is None else [str(p) if isinstance(p, int | float) else p for p in params]
         return super().execute(query, given, **more)  # type: ignore[no-any-return]
 
@@ -199,10 +212,6 @@ _LOADERS: Mapping[str, type[Loader]] = {
     "bool": _Flag,
     "bytea": ByteaLoader,
 }
-_POOLER = (
-    "Something between this machine and the server drops or overrides SET: use the address of the server itself, or a"
-    " pooler that keeps sessions."
-)
 _TEXTS = ("text", "varchar", "bpchar")
 
 
@@ -249,5 +258,7 @@ _SAID = {"password authentication failed": "28P01", "pg_hba.conf": "28000", "doe
 
 
 def _hint(state: str, text: str) -> str:
+    if "during recovery" in text:  # also said with the state of what is not supported
+        state = "25006"
     code = state or next((code for part, code in _SAID.items() if part in text), "")
     return _HINTS.get(code, "" if code else "Is the server running and reachable from here?")
