@@ -314,10 +314,19 @@ def led_to(depot: Depot) -> None:
 
 def led_to_without_snapshot(depot: Depot) -> dict[str, Any]:
     """Likewise, and its snapshot was removed: it is lost to Glance, and all there is of that image."""
-    depot.images.put(image := new())
+    return _led_to_without(depot, "snap")
+
+
+def led_to_without_one_by_hand(depot: Depot) -> dict[str, Any]:
+    """Likewise, of a snapshot that was not made by Glance, while the one that it makes is there."""
+    return _led_to_without(depot, "golden", "snap")
+
+
+def _led_to_without(depot: Depot, snapshot: str, *there: str) -> dict[str, Any]:
+    depot.images.put(image := new(), snapshots=list(there))
     picture = depot.image()
-    depot.location(picture, f"rbd://{CLUSTER}/{IMAGES}/{image}/snap")
-    return {"image": picture, "name": f"{image}@snap", "backend": IMAGES}
+    depot.location(picture, f"rbd://{CLUSTER}/{IMAGES}/{image}/{snapshot}")
+    return {"image": picture, "name": f"{image}@{snapshot}", "backend": IMAGES}
 
 
 def trash_and_others(depot: Depot) -> None:
@@ -339,7 +348,7 @@ PLANTS: dict[str, dict[str, tuple[Plant, ...]]] = {
     },
     "image-backend-missing": {
         "gone": (image_removed, elsewhere_too), "trash": (image_discarded,),
-        "snapshot": (snapshot_removed, led_to_without_snapshot),
+        "snapshot": (snapshot_removed, led_to_without_snapshot, led_to_without_one_by_hand),
     },
     "rbd-image-orphan": {
         "unknown": (content_of_nobody, upload_cut_off), "deleted": (content_of_a_deleted_image,),

@@ -247,6 +247,22 @@ def test_a_back_end_of_which_nothing_is_known_has_no_orphans(depot: Depot, tmp_p
     assert "Cinder knows nothing of 1 of the 1 volumes" in report.incomplete["backend-object-orphan"]
 
 
+@pytest.mark.parametrize("depot", ["rbd"], indirect=True)
+def test_a_pool_that_another_cloud_works_in_has_no_orphans(depot: Depot, tmp_path: Path) -> None:
+    """It has few volumes there, and most are locked: none of them is called left over, not even one that rests."""
+    assert isinstance(depot.main, Pool)
+    assert len(volumes(depot.cloud)) > 4
+    names = [f"volume-{new()}" for _ in range(4)]
+    for name in names[:3]:
+        depot.main.held(name, "10.9.9.9:0/77", "10.9.9.9:0/77")
+    depot.main.put(names[3])
+    report = look(configured(depot, tmp_path))
+    assert report.findings == ()
+    assert f"3 of which are in use, such as {min(names[:3])}" in report.incomplete["backend-object-orphan"]
+    depot.main.held(names[0])
+    assert {dict(one.key)["name"] for one in look(configured(depot, tmp_path)).findings} == set(names)
+
+
 @pytest.mark.parametrize("depot", ["file"], indirect=True)
 def test_a_share_that_is_not_mounted_is_named(depot: Depot, tmp_path: Path) -> None:
     """Volumes on it are not missing: the share is named, whether its folder is there or not."""

@@ -9,6 +9,10 @@ from stackmend.tables import DELETED, Column, Table, ints, kept, text, times
 _SCHEME = """CASE WHEN t.value LIKE 'file:%' THEN 'file' WHEN t.value LIKE 'rbd:%' THEN 'rbd'
  WHEN t.value LIKE 'swift%' THEN 'swift' WHEN t.value LIKE 's3%' THEN 's3' WHEN t.value LIKE 'cinder:%' THEN 'cinder'
  WHEN t.value LIKE 'http%' THEN 'http' ELSE 'other' END"""
+_IN_POOL = "t.value LIKE 'rbd://%/%/%/%'"
+_FROM_POOL = "SUBSTR(t.value, INSTR(SUBSTR(t.value, 7), '/') + 7)"
+_FROM_IMAGE = f"SUBSTR({_FROM_POOL}, INSTR({_FROM_POOL}, '/') + 1)"
+_CONTENT = f"SUBSTR(t.value, 1, LENGTH(t.value) - LENGTH({_FROM_IMAGE}) + INSTR({_FROM_IMAGE}, '/') - 1)"
 
 #: tables whose rows Glance marks deleted together with the image
 IMAGE_CHILDREN = ("image_locations", "image_properties", "image_members", "image_tags")
@@ -52,7 +56,9 @@ TABLES = (
             *text("image_id", "status"),
             Column("scheme", expr=_SCHEME),
             # rbd://CLUSTER/POOL/IMAGE/SNAPSHOT, which has no account in it
-            Column("rbd", expr="CASE WHEN t.value LIKE 'rbd://%/%/%/%' THEN t.value END"),
+            Column("rbd", expr=f"CASE WHEN {_IN_POOL} THEN t.value END"),
+            # likewise, without the snapshot
+            Column("content", expr=f"CASE WHEN {_IN_POOL} THEN {_CONTENT} END"),
             DELETED,
         ),
     ),

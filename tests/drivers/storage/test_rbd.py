@@ -140,7 +140,7 @@ def test_a_pool_that_is_not_there_and_an_answer_that_is_none(pool: Pool) -> None
 
 
 def test_images_of_glance_are_those_of_a_pool_that_is_glances(pool: Pool) -> None:
-    """With the location that leads to each. Elsewhere such names are nobody's, and no id is asked for."""
+    """With the location that leads to it. Elsewhere such names are nobody's, and no id is asked for."""
     pool.put(ONE, snapshots=["snap"], size=10)
     pool.put(TWO)
     pool.discard(TWO)
@@ -148,8 +148,8 @@ def test_images_of_glance_are_those_of_a_pool_that_is_glances(pool: Pool) -> Non
     found = listed("volumes", *pool.program, glance=True)
     one = names(found)
     assert {name: (o.kind, o.uuid, o.role, o.ref) for name, o in one.items() if o.kind.startswith("image")} == {
-        ONE: ("image", ONE, "", f"rbd://b87a/volumes/{ONE}/snap"),
-        f"{ONE}@snap": ("image-snapshot", ONE, "", f"rbd://b87a/volumes/{ONE}/snap"),
+        ONE: ("image", ONE, "", f"rbd://b87a/volumes/{ONE}"),
+        f"{ONE}@snap": ("image-snapshot", ONE, "", ""),
         TWO: ("image", TWO, "trash", "10a1"),
     }
     assert (found.cluster, found.cluster_unread) == ("b87a", "")
@@ -165,7 +165,7 @@ def test_a_location_is_written_as_glance_writes_it(tmp_path: Path) -> None:
     pool.put(ONE)
     pool.cluster(fsid="b87a")
     found = names(listed("gold+ssd", *pool.program, glance=True))
-    assert found[ONE].ref == f"rbd://b87a/gold%2Bssd/{ONE}/snap"
+    assert found[ONE].ref == f"rbd://b87a/gold%2Bssd/{ONE}"
 
 
 def test_who_has_an_image_open_is_known_by_address_or_by_client(pool: Pool) -> None:

@@ -12,7 +12,8 @@ live row that is stored under that name. The `code` says what Cinder knows:
 
 Left alone are names that are not made by the default templates, what Cinder keeps for clones (`.deleted`,
 `.clone_snap`), the trash, overlays of file shares, files and logical volumes younger than a day, and everything on a
-back end that is `shared`, or most of whose volumes Cinder does not know: that belongs to another cloud.
+back end that is `shared`, or most of whose volumes Cinder does not know, or where most of those that it does not know
+are in use: that belongs to another cloud.
 
 ## Why it matters
 It takes space that no quota counts. More often than not somebody cleans up by hand then, with a list that is wrong:

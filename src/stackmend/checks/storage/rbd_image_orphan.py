@@ -4,8 +4,8 @@
 ## What is wrong
 A pool where Glance keeps images (`glance = true`) was listed whole, and has an object with the name of an image, a
 UUID. Glance has no image with that id, no row at all (code `unknown`) or one that is deleted for longer than the age
-`removed` (code `deleted`), and no location of any image leads to it or to a snapshot of it, not even to the one that
-Glance makes (`snap`) if somebody removed that.
+`removed` (code `deleted`), and no location of any image leads to it, whether the snapshot of that location is there
+or was removed.
 
 Left alone are the objects of every image that exists, whatever its state is, also while it is uploaded, imported,
 copied to another store, or waits to be scrubbed (`delayed_delete`); other names; images that `rbd` cannot open; the
@@ -46,13 +46,13 @@ OUTSIDE_CHECK = OutsideCheck(
         "storage_clusters": {},
         "storage_objects": {"backend": "backend", "uuid": "uuid"},
         "glance_images": {"id": "uuid"},
-        "glance_image_locations": {"rbd": "storage_objects.ref"},
+        "glance_image_locations": {"content": "storage_objects.ref"},
     },
     ages={"removed": 86_400},
     by_hand="{way}",
     sql=f"""
         WITH contents AS (
-            SELECT o.backend, o.name, o.uuid, o.size, o.based, o.used, v.kind, v.place, v.asked, v.program
+            SELECT o.backend, o.name, o.uuid, o.ref, o.size, o.based, o.used, v.kind, v.place, v.asked, v.program
               FROM storage_objects o
               JOIN storage_visits v ON v.backend = o.backend AND v.glance AND v.ours
               JOIN storage_clusters c ON c.backend = v.backend
@@ -65,12 +65,10 @@ OUTSIDE_CHECK = OutsideCheck(
               JOIN contents c ON c.uuid = LOWER(i.id)
              GROUP BY LOWER(i.id)),
         led AS (
-            SELECT DISTINCT s.backend, s.uuid
-              FROM storage_objects s
-              JOIN contents c ON c.backend = s.backend AND c.uuid = s.uuid
-              JOIN glance_image_locations l ON l.rbd = s.ref
-             WHERE s.kind IN ('image', 'image-snapshot') AND s.role = ''
-               AND (NOT l.deleted OR l.status = 'pending_delete')),
+            SELECT DISTINCT c.backend, c.uuid
+              FROM contents c
+              JOIN glance_image_locations l ON l.content = c.ref
+             WHERE NOT l.deleted OR l.status = 'pending_delete'),
         orphans AS (
             SELECT c.backend, c.name, c.uuid, c.size, c.based, c.used, c.kind, c.place, c.asked, c.program,
                    k.deleted_at, CASE WHEN k.uuid IS NULL THEN 'unknown' ELSE 'deleted' END AS code

@@ -108,16 +108,20 @@ class Expected:
             ("disk", self.servers, "Nova"),
             ("image", self.images, "Glance"),
         ):
-            uuids = {one.uuid for one in listing.objects if one.kind == kind and not one.role}
-            if known is None or not uuids:
+            there = [one for one in listing.objects if one.kind == kind and not one.role]
+            if known is None or not there:
                 continue
-            unknown = len(uuids - known)
-            nothing = nothing and unknown == len(uuids)
+            unknown = [one for one in there if one.uuid not in known]
+            used = [one.name for one in unknown if one.used]
+            nothing = nothing and len(unknown) == len(there)
             why = (
-                f"{owner} knows nothing of {unknown} of the {len(uuids)} {kind}s there, so that none is said to be"
-                " left over: does another cloud use it, too (shared = true), or is the database an old copy?"
+                f"{owner} knows nothing of {len(unknown)} of the {len(there)} {kind}s there,"
+                f"{f' {len(used)} of which are in use, such as {min(used)},' if used else ''} so that none is said to"
+                " be left over: does another cloud use it, too (shared = true), or is the database an old copy?"
             )
-            doubts.append((unknown >= _LEAST and 2 * unknown > len(uuids), why))
+            # what is left over is seldom in use, and most of what another cloud has is
+            most = 2 * len(unknown) > len(there) or (len(used) >= _LEAST and 2 * len(used) > len(unknown))
+            doubts.append((len(unknown) >= _LEAST and most, why))
         # where nothing is known, nothing shows that it is ours
         return next((why for many, why in doubts if many or nothing), "")
 

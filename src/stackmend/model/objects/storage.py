@@ -33,7 +33,7 @@ class Stored:
     uuid: str  #: of the volume, snapshot, server or image, from its name
     #: "": it is used under its own name; "trash"; "deleted": kept by Cinder for its clones; "overlay"
     role: str = ""
-    ref: str = ""  #: how the trash calls it; how a location of Glance calls an image, or a snapshot of one
+    ref: str = ""  #: how the trash calls it; of an image, a location of Glance without its snapshot
     origin: str = ""  #: of a snapshot: the uuid of the volume that it is of
     parent: str = ""  #: the name of the object that it is based on, with its place if that is another pool
     size: int | None = None  #: bytes

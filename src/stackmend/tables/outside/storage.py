@@ -57,7 +57,7 @@ TABLES = (
         name="objects",
         columns=(
             # kind: volume, snapshot, disk, image, image-snapshot. role: "", trash, deleted, overlay. ref: its id in the
-            # trash; of an image or a snapshot of one, the location that leads to it. origin: the volume of a snapshot.
+            # trash; of an image, the location that leads to it, without its snapshot. origin: the volume of a snapshot.
             # parent: what it is based on, with its pool if that is another. used: what shows that it is open
             *text("backend", "kind", "name", "uuid", "role", "ref", "origin", "parent", "used"),
             # based: number of objects here, and in other pools that were listed, that are based on it

@@ -18,7 +18,6 @@ from stackmend.model.objects.storage import BackEnd, Listing, Stored
 from stackmend.model.protocols import Hosts
 
 _KEPT = ".deleted"  #: cinder/volume/drivers/rbd.py: delete_volume
-_SNAPSHOT = "snap"  #: glance_store/_drivers/rbd.py: DEFAULT_SNAPNAME
 
 
 def _list(hosts: Hosts, back_end: BackEnd) -> Listing:
@@ -30,7 +29,7 @@ def _list(hosts: Hosts, back_end: BackEnd) -> Listing:
     try:
         images = {one["image"]: one for one in long if "snapshot" not in one}
         every = [_image(name, images.get(name, {}), back_end, cluster) for name in {*plain, *images}]
-        every += [_snapshot(one, back_end, cluster) for one in long if "snapshot" in one]
+        every += [_snapshot(one, back_end) for one in long if "snapshot" in one]
         every += [_trashed(one, back_end) for one in trash]
         parents = tuple(name for one in long if (name := _parent(one, pool)))
     except (KeyError, TypeError, AttributeError, ValueError) as problem:
@@ -63,8 +62,7 @@ def _image(name: str, shown: dict[str, Any], back_end: BackEnd, cluster: str) ->
     elif server := names.disk(name):
         kind, uuid = "disk", server
     elif back_end.glance and (image := names.image(name)):
-        # the location that Glance wrote stays when somebody removes the snapshot
-        kind, uuid, ref = "image", image, _location(back_end, cluster, image, _SNAPSHOT)
+        kind, uuid, ref = "image", image, _location(back_end, cluster, image)
     if not uuid:
         return None
     lock = shown.get("lock_type", "")
@@ -81,11 +79,10 @@ def _image(name: str, shown: dict[str, Any], back_end: BackEnd, cluster: str) ->
     )
 
 
-def _snapshot(shown: dict[str, Any], back_end: BackEnd, cluster: str) -> Stored | None:
+def _snapshot(shown: dict[str, Any], back_end: BackEnd) -> Stored | None:
     name, size = f"{shown['image']}@{shown['snapshot']}", int(shown["size"])
     if back_end.glance and (image := names.image(shown["image"])):
-        location = _location(back_end, cluster, image, shown["snapshot"])
-        return Stored(name=name, kind="image-snapshot", uuid=image, ref=location, origin=image, size=size)
+        return Stored(name=name, kind="image-snapshot", uuid=image, origin=image, size=size)
     uuid, of = names.snapshot(shown["snapshot"]), names.volume(shown["image"])
     if uuid is None or of is None:
         return None
@@ -99,9 +96,9 @@ def _snapshot(shown: dict[str, Any], back_end: BackEnd, cluster: str) -> Stored 
     )
 
 
-def _location(back_end: BackEnd, cluster: str, image: str, snapshot: str) -> str:
-    """As glance_store writes it (_drivers/rbd.py: StoreLocation.get_uri)."""
-    return f"rbd://{cluster}/{quote(back_end.place, '')}/{image}/{quote(snapshot, '')}"
+def _location(back_end: BackEnd, cluster: str, image: str) -> str:
+    """As glance_store writes it (_drivers/rbd.py: StoreLocation.get_uri), without the snapshot, which may be gone."""
+    return f"rbd://{cluster}/{quote(back_end.place, '')}/{image}"
 
 
 def _trashed(shown: dict[str, Any], back_end: BackEnd) -> Stored | None:
