@@ -197,6 +197,13 @@ def test_a_directory_of_a_resize_that_a_guest_uses_is_left_alone(traced: Traced,
     assert advice(config, "resize-disk-leftover").startswith("there is no repair for it: leave ")
 
 
+def test_a_map_is_flushed_before_its_session_ends(traced: Traced, config: Config) -> None:
+    """As os-brick does it: otherwise a map without paths is left, and what waits for it hangs."""
+    left_session(traced)
+    said = advice(config, "host-device-orphan")
+    assert 0 < said.find("multipath -f") < said.find(" -u;") < said.find("-o delete")
+
+
 def test_what_nova_compute_will_not_do_is_not_waited_for(traced: Traced, config: Config) -> None:
     """It ends the record of an evacuation only while there is such a server; salvage waits for that."""
     PLANTS["evacuated-source-not-cleaned"][1](traced)

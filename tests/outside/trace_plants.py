@@ -254,6 +254,13 @@ def copied_session(scene: Traced) -> None:
     scene.trees.of(scene.first()).session(scene.number(), f"{_IQN}{volume}")
 
 
+def session_of_a_copy(scene: Traced) -> None:
+    """Likewise on the volume that a migration copies to (cinder/volume/manager.py: _migrate_volume_generic)."""
+    volume = new_volume(scene.cloud)
+    scene.cloud.update("cinder", "volumes", {"id": volume}, migration_status=f"target:{uuid.uuid4()}")
+    scene.trees.of(scene.first()).session(scene.number(), f"{_IQN}{volume}")
+
+
 def attached_by_hand(scene: Traced) -> None:
     """A guest has the device of a target, and no serial says of which volume."""
     server, volume = scene.server(), str(uuid.uuid4())
@@ -457,6 +464,7 @@ LOOK_ALIKES: dict[str, tuple[Alike, ...]] = {
         attached_session,
         migrated_session,
         copied_session,
+        session_of_a_copy,
         attached_by_hand,
         of_an_array,
         of_cinder,

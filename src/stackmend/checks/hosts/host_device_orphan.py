@@ -26,10 +26,11 @@ attachment list --all-projects` for the host.
 ## Repair and its risk
 By hand, as os-brick does it: flush the map, remove each path, and log out of a target that leads to no other disk. A
 map that is open is never flushed, and a target of several volumes is not left. See first that the device is not open,
-and that its WWID is not that of a volume in use. Nothing is said of a host with a cinder-volume or cinder-backup of
-its own, which attach volumes to copy them, and nothing of maps while a volume is attached there that no running guest
-shows: the device may be its. NVMe devices are not read. Devices do not say how old they are, so a finding is only
-reported once audits have seen it for an hour (age `seen`).
+that its WWID is not that of a volume in use, and that it is no disk of the host's own, such as a spare one. Nothing
+is said of a host with a cinder-volume or cinder-backup of its own, which attach volumes to copy them, and nothing of
+maps while a volume is attached there that no running guest shows: the device may be its. Connections of NVMe over
+fabrics are not read, only maps on them. Devices do not say how old they are, so a finding is only reported once
+audits have seen it for an hour (age `seen`).
 """
 
 from stackmend.model.check import OutsideCheck, Severity
@@ -60,7 +61,7 @@ OUTSIDE_CHECK = OutsideCheck(
         "nova_block_device_mapping": {"instance_uuid": "nova_instances.uuid"},
     },
     ages={"seen": 3600},
-    by_hand="see on {host} that nothing has it open ({look}); then, there: {commands}",
+    by_hand="see on {host} that nothing has it open, and it is no disk of the host's own ({look}); then: {commands}",
     sql="""
         WITH own AS (
             SELECT DISTINCT SPLIT_PART(SPLIT_PART(host, '@', 1), '.', 1) AS host
@@ -89,7 +90,7 @@ OUTSIDE_CHECK = OutsideCheck(
               LEFT JOIN attached a ON a.host = x.host AND a.volume_id = c.id
               LEFT JOIN shown s ON s.host = x.host AND s.volume_id = c.id
              WHERE a.host IS NOT NULL OR s.host IS NOT NULL
-                OR COALESCE(c.migration_status, '') IN ('migrating', 'completing')
+                OR COALESCE(c.migration_status, 'none') NOT IN ('none', 'success', 'error')
                 OR c.status NOT IN ('available', 'in-use') AND c.status NOT LIKE 'error%'
             UNION
             SELECT x.host, x.volume
@@ -98,8 +99,8 @@ OUTSIDE_CHECK = OutsideCheck(
         found AS (
             SELECT x.host, x.target AS name, 'the iSCSI target' AS what, x.volume, 'session' AS code,
                    'iscsiadm -m session -P 3; lsblk' AS look,
-                   'iscsiadm -m node -T ' || x.target || ' -u; iscsiadm -m node -T ' || x.target
-                   || ' -o delete' AS commands
+                   'multipath -f of the map on its disks, if there is one; once that has succeeded: iscsiadm -m node'
+                   || ' -T ' || x.target || ' -u; iscsiadm -m node -T ' || x.target || ' -o delete' AS commands
               FROM host_sessions x
               LEFT JOIN attached a ON a.host = x.host AND a.volume_id = x.volume
               LEFT JOIN shown s ON s.host = x.host AND s.volume_id = x.volume
@@ -109,7 +110,7 @@ OUTSIDE_CHECK = OutsideCheck(
             SELECT m.host, m.name, CASE m.kind WHEN 'crypt' THEN 'the dm-crypt map' ELSE 'the multipath map' END, '',
                    CASE WHEN m.holders > 0 THEN 'pinned' WHEN m.kind = 'multipath' AND m.alive = 0 THEN 'dead'
                         ELSE 'idle' END,
-                   'dmsetup info ' || m.name || '; lsblk /dev/' || m.device,
+                   'dmsetup info ' || m.name || '; lsblk -f /dev/' || m.device,
                    CASE m.kind WHEN 'crypt' THEN 'cryptsetup close ' || m.name
                         ELSE CASE WHEN m.holders > 0
                                   THEN 'take away what is stacked on it (kpartx -d ' || m.name

@@ -66,7 +66,7 @@ OUTSIDE_CHECK = OutsideCheck(
                                      || ' the resize ended: openstack server migration list --server ' || j.uuid
                     WHEN 'only' THEN 'see that no other host has the disks of ' || j.uuid || ' (stackmend server where '
                                      || j.uuid || '). If so, on ' || j.host || ': mv -nT ' || j.path || ' '
-                                     || REPLACE(j.path, '_resize', '')
+                                     || REPLACE(j.path, j.uuid || '_resize', j.uuid)
                     ELSE 'compare the disks of both directories on ' || j.host || ' (qemu-img info -U), and see that'
                          || ' virsh domblklist ' || j.uuid || ' names none in ' || j.path || '. Then move it aside, and'
                          || ' keep it until the owner has seen the server: mkdir -p ' || j.parent || '; mv -nT '
