@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from stackmend.drivers.database.dialects import Address, Connection, dialect_of
+from stackmend.drivers.database.rows import Connections
 from stackmend.drivers.database.transactions import Lost, commit, execute
 from stackmend.drivers.snapshot.decode import NULL, SEPARATOR, packed
 from stackmend.drivers.writing.seal import Sealer
@@ -255,6 +256,29 @@ def test_errors_say_where_and_never_the_password(address: Address, changed: dict
     assert SECRET not in raised.value.message + raised.value.hint
 
 
+def test_a_view_is_opened_on_a_new_connection_if_the_old_one_is_gone(address: Address, postgresql: PostgreSQL) -> None:
+    """A server, or what is before it, ends those that have been idle for long: that costs no view."""
+    connections = Connections({"neutron": address}, {})
+    with closing(connections):
+        for _ in range(2):
+            connections.view("neutron")
+            assert connections.get("neutron")[0].select(connections.get("neutron")[1], "SELECT 1") == [(1,)]
+            connections.leave("neutron")
+            postgresql.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'dialect'")
+            time.sleep(0.2)
+
+
+def test_text_without_an_encoding_is_no_crash(postgresql: PostgreSQL) -> None:
+    """In SQL_ASCII a text may be any bytes: what is not UTF-8 is an error that names the database."""
+    postgresql.run("CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    there = Address.from_url(postgresql.url("bytes"))
+    with (
+        closing(dialect_of(there).connect(there)) as connection,
+        pytest.raises(SourceError, match=r"bytes cannot be read: .*0xff"),
+    ):
+        dialect_of(there).select(connection, r"SELECT convert_from('\xff', 'SQL_ASCII')")
+
+
 def test_how_busy_the_server_is(address: Address, session: Connection) -> None:
     """Sessions, and how many there may be; a primary has no lag."""
     load = dialect_of(address).load(session)
@@ -283,12 +307,16 @@ def test_a_writing_session_has_settings_of_its_own(address: Address, writing: Co
 
 @pytest.mark.parametrize(
     ("setting", "said"),
-    [("session_replication_role = replica", "session_replication_role = 'replica'"), ("lock_timeout = '7ms'", "")],
+    [
+        ("session_replication_role = replica", "session_replication_role = 'replica'"),
+        ("default_transaction_read_only = on", "default_transaction_read_only = 'on'"),
+        ("lock_timeout = '7ms'", ""),
+    ],
 )
 def test_what_an_account_is_given_is_looked_at(
     address: Address, postgresql: PostgreSQL, setting: str, said: str
 ) -> None:
-    """Where foreign keys are not enforced nothing is written; a shorter patience stays as it is."""
+    """Nothing is written where foreign keys are not enforced, or only reads are wanted; a shorter patience stays."""
     dialect, name = dialect_of(address), setting.partition(" ")[0]
     postgresql.run(f'ALTER ROLE "dialect" SET {setting}')
     try:
@@ -357,6 +385,13 @@ def test_tables_are_looked_for_where_the_account_has_them(
             assert "child" in dialect.introspect(connection)
     finally:
         postgresql.run("DROP SCHEMA theirs CASCADE", "dialects")
+
+
+def test_a_transaction_that_took_too_long_is_not_tried_again(writing: Connection) -> None:
+    """From release 17 on a server ends it (25P04); it would do so again, and nothing was refused."""
+    answer = "DO $$ BEGIN RAISE EXCEPTION 'terminating connection' USING ERRCODE = '25P04'; END $$"
+    with pytest.raises(SourceError, match="took too long"):
+        execute(writing, answer, [], 0, "database dialects")
 
 
 def test_a_connection_that_a_pooler_lost_is_tried_again(writing: Connection) -> None:

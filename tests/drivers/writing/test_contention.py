@@ -7,15 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from stackmend.drivers.database.dialects import dialect_of
+from stackmend.drivers.database.transactions import Lost, execute
 from stackmend.model.step import DeleteRow, ExpectNone, InsertRow, StepState
 from stackmend.model.writer import GroupResult
 
 from ...support.other_sessions import code_of, others_of, run
 from ...support.written_groups import Desk, described
+from .conftest import Place
 
 DONE, STALE, FAILED = StepState.DONE, StepState.STALE, StepState.FAILED
 
@@ -106,6 +110,14 @@ def test_a_connection_that_breaks_before_the_commit(on_server: Desk) -> None:
     assert [verdict.state for verdict in verdicts] == [DONE] * 3
     assert len(desk.intents) == 2
     assert [desk.descriptions()[row["id"]] for row in rows] == ["new"] * 3
+
+
+@pytest.mark.parametrize("number", [1053, 1927, 3169, 4031])
+def test_what_a_server_says_to_those_whom_it_ends(mariadb_place: Place, number: int) -> None:
+    """Shut down, killed (MariaDB, MySQL), idle for too long: nothing was refused, and it is tried again."""
+    address = mariadb_place[1].databases.addresses["neutron"]
+    with closing(dialect_of(address).connect(address, write=True)) as connection, pytest.raises(Lost):
+        execute(connection, f"SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = {number}", [], 0, "database neutron")
 
 
 def test_nobody_inserts_between_our_look_and_our_row(on_server: Desk) -> None:

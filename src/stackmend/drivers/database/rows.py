@@ -68,10 +68,18 @@ class Connections:
         """Open a consistent view of a database; a connection dropped in the meantime is re-created."""
         self.tables(database)
         dialect, connection = self.get(database)
-        if not back_out(connection):
-            self.drop(database)
-            dialect, connection = self.get(database)
-        dialect.begin_snapshot(connection)
+        if back_out(connection):
+            try:
+                return dialect.begin_snapshot(connection)
+            except SilentError:
+                raise
+            except SourceError:
+                # where nothing was to be rolled back, only this tells that it is broken
+                if back_out(connection):
+                    raise
+        self.drop(database)
+        dialect, connection = self.get(database)
+        return dialect.begin_snapshot(connection)
 
     def leave(self, database: str) -> None:
         """Close the view; a broken connection is discarded."""

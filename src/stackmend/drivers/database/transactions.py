@@ -24,15 +24,16 @@ except ImportError:
 #: its answer to the COMMIT of a transaction that has failed
 _TIMED_OUT = 1205
 _LOST: frozenset[int | str] = frozenset({_TIMED_OUT, 1213, 1020, 3572, "40001", "40P01", "55P03", "25P02"})
-#: the connection broke: before the commit, the transaction is lost as well. PgBouncer says 08P01 when it lost its own
+#: the connection broke: before the commit, the transaction is lost as well. MariaDB and MySQL say 1053, 1927, 3169 and
+#: 4031 to those whom they end; PgBouncer says 08P01 when it lost its own
 _CUT = "08006"
 _BROKEN: frozenset[int | str] = frozenset(
-    {2006, 2013, 2055, _CUT, "08P01", "25P03", "57P01", "57P02", "57P03", "57P05"}
+    {1053, 1927, 2006, 2013, 2055, 3169, 4031, _CUT, "08P01", "25P03", "57P01", "57P02", "57P03", "57P05"}
 )
 #: constraints that are checked by the COMMIT, if they are deferred: an answer like that is a rollback
 _REFUSED = ("23001", "23502", "23503", "23505", "23514", "23P01")
-#: the server ended the statement because it took too long, and would do so again
-_ENDED: frozenset[int | str] = frozenset({1969, 3024, "57014"})
+#: the server ended the statement, or its transaction, because it took too long, and would do so again
+_ENDED: frozenset[int | str] = frozenset({1969, 3024, "25P04", "57014"})
 
 
 class Lost(Exception):  # noqa: N818 - the transaction lost to another one and is retried

@@ -55,11 +55,24 @@ class Sealer:
             return self._read()
         except OSError as problem:
             raise self._refused(problem) from None
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(key)
-            stream.flush()
-            os.fsync(stream.fileno())
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(key)
+                stream.flush()
+                os.fsync(stream.fileno())
+            self._keep_name()
+        except OSError as problem:
+            self._path.unlink(missing_ok=True)  # half a key would be in the way of every later run
+            raise self._refused(problem) from None
         return key
+
+    def _keep_name(self) -> None:
+        """The file would still be there after a power failure, but perhaps not its name."""
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def _read(self) -> bytes:
         try:

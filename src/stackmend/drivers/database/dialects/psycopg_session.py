@@ -48,6 +48,8 @@ _READING: Mapping[str, tuple[str, str]] = {
 }
 _WRITING: Mapping[str, tuple[str, str]] = {
     "transaction_read_only": ("off", "off"),
+    # a database that somebody has made read-only, as before it is moved to another server, stays as it is
+    "default_transaction_read_only": ("", "off"),
     # each statement sees what was committed before it: so what is read after a lock was got is what there is
     "transaction_isolation": ("'read committed'", "read committed"),
     # a table that we have locked is free again when nothing has been heard from us for so long
@@ -122,7 +124,7 @@ class Session(psycopg.Connection):  # type: ignore[misc]
                 raise SourceError(
                     f"{self.address.redacted} cannot be used: its session has {name} = {shown.get(name, 'nothing')!r}"
                     f" instead of {value!r}",
-                    "Something between this machine and the server, or a setting of the account, is in the way.",
+                    "A setting of the account or of the database, or something on the way to the server, prevents it.",
                 )
         if self._wanted["transaction_read_only"] == ("off", "off") and shown["server_encoding"] == "SQL_ASCII":
             raise SourceError(
@@ -172,15 +174,14 @@ class Session(psycopg.Connection):  # type: ignore[misc]
         for kind in psycopg.adapters.types:
             self.adapters.register_loader(kind.oid, _LOADERS.get(kind.name, TextLoader))
         limit = str(max(1, round(1000 * seconds)))
+        self._wanted = {**_VARIABLES, **(_WRITING if write else _READING), "statement_timeout": (limit, limit)}
         # DEFAULT is shown as the server spells it, anything else in a form of its own
         own = {
             name: ("DEFAULT" if name == "search_path" else value, value)
             for name, value in self.read(_OWN)
             if write or name != "lock_timeout"
         }
-        self.rollback()
-        wanted = {**_VARIABLES, **(_WRITING if write else _READING), **own, "statement_timeout": (limit, limit)}
-        self._wanted = wanted
+        self._wanted = {**self._wanted, **own}
         self.begin()
         self.rollback()
 
@@ -222,6 +223,10 @@ def translated_errors(address: Address) -> Iterator[None]:
         yield
     except psycopg.errors.ConnectionTimeout as problem:
         raise no_answer(address, _patience(address)) from problem
+    except UnicodeError as problem:
+        raise SourceError(
+            f"{address.redacted} cannot be read: {problem}", "A text in it is not what its encoding says."
+        ) from problem
     except psycopg.Error as problem:
         state = problem.sqlstate or ""
         text = problem.diag.message_primary or str(problem).strip().splitlines()[-1]
