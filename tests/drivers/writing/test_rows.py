@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from stackmend.drivers.writing.writer import DatabaseWriter
 from stackmend.model.errors import JournalError
 from stackmend.model.step import BumpRow, DeleteRow, ExpectNone, ExpectRow, InsertRow, StepState, UpdateRow
+from stackmend.model.writer import Group
 
 from ...support.written_groups import Desk, described
 
@@ -100,6 +103,21 @@ def test_a_row_that_is_there_is_not_inserted_twice(desk: Desk) -> None:
     step = InsertRow(**TAG, key={"standard_attr_id": row["id"], "tag": "t"}, values=_tag(row, "t"))
     assert desk.states([step], [step]) == [DONE, STALE]
     assert len(desk.cloud.rows("neutron", "SELECT tag FROM tags WHERE tag = 't'")) == 1
+
+
+def test_a_row_that_was_given_another_key_is_found(desk: Desk) -> None:
+    """A probe looks for it under both keys: it is as planned before the write, and done after it."""
+    row = desk.attributes(1)[0]
+    pk = {"standard_attr_id": row["id"], "tag": "old"}
+    desk.cloud.insert("neutron", "tags", **pk)
+    group = Group(0, "neutron", (UpdateRow(**TAG, pk=pk, before={"tag": "old"}, after={"tag": "new"}),), (0,))
+    databases = desk.session.databases
+    writer = DatabaseWriter(databases.addresses, databases.errors, desk.sealer)
+    with closing(writer):
+        found = [writer.probe([group], {})[0].state]
+        found += [one.state for one in writer.write([group], lambda _entries: None)]
+        found += [writer.probe([group], {})[0].state]
+    assert found == [StepState.PLANNED, DONE, DONE]
 
 
 def test_what_the_database_assigns_is_noted(desk: Desk) -> None:

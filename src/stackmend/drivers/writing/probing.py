@@ -34,9 +34,19 @@ class _Net:
             elif isinstance(step, InsertRow):
                 self._step(_place(step, step.key), None, step.values)
             elif isinstance(step, UpdateRow):
-                self._step(_place(step, step.pk, connections), step.before, step.after)
+                self._update(step, connections)
             elif isinstance(step, DeleteRow):
                 self._step(_place(step, step.pk, connections), step.before, None)
+
+    def _update(self, step: UpdateRow, connections: Connections) -> None:
+        row = _place(step, step.pk, connections)
+        moved = _place(step, {c: step.after.get(c, v) for c, v in step.pk.items()}, connections)
+        if moved == row:
+            self._step(row, step.before, step.after)
+        else:  # to another key: the old row goes, and the new one is there with what is known of it
+            known = {**step.before, **(self.after.get(row) or {}), **step.after}
+            self._step(row, step.before, None)
+            self._step(moved, None, known)
 
     def _step(self, row: _Row, before: _Image, after: _Image) -> None:
         self.before.setdefault(row, before)
