@@ -445,3 +445,5 @@ def test_the_demo_of_one_check(run, tmp_path):
     ]
     refused = run("demo", "--check", "domain-on-two-hosts")
     assert (refused.code, "domain-on-two-hosts" in refused.err) == (Exit.USAGE, True)
+    mistyped = run("demo", "--check", "volume-stuck-detachin")
+    assert (mistyped.code, "volume-stuck-detaching" in mistyped.err) == (Exit.USAGE, True)

@@ -12,7 +12,8 @@ object of its name. The name is made of the id, or after a migration of `_name_i
 
 Left alone are volumes that are being created, deleted, migrated, downloaded, reverted, restored or managed, those that
 failed before they were made, those failed over to a replica or left behind by a failover (`error`, with their status
-before it in `previous_status`: cinder/volume/manager.py, `failover`), and those of shares that were not mounted where
+before it in `previous_status`: cinder/volume/manager.py, `failover`; a backup leaves one, too, so that a volume in
+`error` that was ever backed up is not judged), and those of shares that were not mounted where
 the list was made; and a volume on a share that is a file of a snapshot now, which is based on nothing: where the oldest
 snapshot of a volume in use is deleted, Nova pulls all data into that one, and Cinder removes `volume-<id>`
 (cinder/volume/drivers/remotefs.py: `_delete_snapshot_online`). A list is not believed at all if it has less than half

@@ -95,12 +95,14 @@ class Demo(Printing):
 
 def chosen(names: Sequence[str] | None) -> frozenset[str]:
     """The checks of these names, or all of :func:`repairable`; UsageError for one that is not among them."""
+    from stackmend.engine.auditing import catalogue
+
     known = repairable()
-    for name in names or ():
+    for name in catalogue.chosen(catalogue.every_check(), tuple(names)) if names else ():
         if name not in known:
             raise UsageError(
                 f"no repair mends the findings of {name} in the databases",
-                "'stackmend check list' shows the checks and their repairs.",
+                f"'stackmend check show {name}' says what does.",
             )
     return frozenset(names or known)
 
